@@ -1,0 +1,61 @@
+"""Identifiers: time-ordered UUIDs in which a notification and its deliveries are neighbours.
+
+A notification's id is a UUIDv7 (RFC 9562, 5.7) whose low 16 bits are zero; its deliveries are that id plus
+an ordinal from 1 to 65,535. So the deliveries of a notification are an id range on a primary key, and a
+month of notifications is an id range that a partition can hold.
+"""
+
+import os
+import time
+from datetime import UTC, datetime
+from typing import NewType
+from uuid import UUID
+
+TenantId = NewType("TenantId", UUID)
+UserId = NewType("UserId", UUID)
+NotificationId = NewType("NotificationId", UUID)
+DeliveryId = NewType("DeliveryId", UUID)
+
+MAX_DELIVERIES = 0xFFFF
+_LOW_16 = 0xFFFF
+_VERSION_7 = 0x7 << 76
+_VARIANT = 0x2 << 62
+
+
+def uuid7(unix_ms: int | None = None) -> UUID:
+    """A UUIDv7 for `unix_ms` (milliseconds since 1970, now when omitted), with 74 random bits."""
+    moment = time.time_ns() // 1_000_000 if unix_ms is None else unix_ms
+    noise = int.from_bytes(os.urandom(10), "big")
+    return UUID(int=moment << 80 | _VERSION_7 | (noise >> 68) << 64 | _VARIANT | noise & 0x3FFF_FFFF_FFFF_FFFF)
+
+
+def notification_id(unix_ms: int | None = None) -> NotificationId:
+    """A new notification's id: a UUIDv7 whose low 16 bits are zero."""
+    return NotificationId(UUID(int=uuid7(unix_ms).int & ~_LOW_16))
+
+
+def delivery_id(notification: UUID, ordinal: int) -> DeliveryId:
+    """The id of a notification's `ordinal`-th delivery, 1 to 65,535."""
+    if not 1 <= ordinal <= MAX_DELIVERIES:
+        raise ValueError(f"a notification has 1 to {MAX_DELIVERIES} deliveries, not {ordinal}")
+    return DeliveryId(UUID(int=notification.int | ordinal))
+
+
+def notification_of(delivery: UUID) -> NotificationId:
+    """The notification that a delivery belongs to."""
+    return NotificationId(UUID(int=delivery.int & ~_LOW_16))
+
+
+def delivery_range(notification: UUID) -> tuple[UUID, UUID]:
+    """`(low, high)` with low < delivery id <= high for each delivery of the notification."""
+    return notification, UUID(int=notification.int | _LOW_16)
+
+
+def moment_of(identifier: UUID) -> datetime:
+    """When a UUIDv7 was made, to the millisecond."""
+    return datetime.fromtimestamp((identifier.int >> 80) / 1000, UTC)
+
+
+def first_id_at(moment: datetime) -> UUID:
+    """The lower bound of every id made at `moment` or later: partition bounds and `since=` filters."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)

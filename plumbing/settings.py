@@ -1,0 +1,73 @@
+"""Everything that can be set from outside: the environment with prefix CARILLON_, or a `.env` file.
+
+`.env.example` lists the same names with the same defaults; a test keeps the two in step.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from domain.errors import Misconfigured
+
+
+class Settings(BaseSettings):
+    """The platform's settings. Units stand in the names; URLs carry their passwords and are never logged."""
+
+    model_config = SettingsConfigDict(env_prefix="CARILLON_", env_file=".env", extra="ignore", frozen=True)
+
+    database_url: SecretStr | None = Field(None, description="postgresql://user:password@host:port/database")
+    redis_url: SecretStr | None = Field(None, description="redis://:password@host:port/0")
+    amqp_url: SecretStr | None = Field(None, description="amqp://user:password@host:port/vhost")
+    smtp_url: SecretStr | None = Field(None, description="smtp://user:password@host:port; smtps:// for TLS at once")
+    sms_url: SecretStr | None = Field(None, description="generic HTTP provider: POST {to, from, text, reference}")
+    sms_callback_secret: SecretStr | None = Field(None, description="signs POST /callbacks/sms; at least 24 bytes")
+    secret_key: SecretStr | None = Field(None, description="signs links and keys address hashes; at least 32 bytes")
+    public_url: str = Field("http://127.0.0.1:8000", description="where recipients reach unsubscribe links")
+
+    email_from: str = Field("Carillon <notifications@carillon.localhost>", description="sender of every email")
+    sms_from: str = Field("Carillon", description="sender id or number of every SMS")
+    sms_max_segments: int = Field(6, ge=1, le=10, description="a longer text is refused before it is sent")
+    smtp_timeout_s: float = Field(15.0, gt=0, le=60)
+    smtp_connections: int = Field(16, ge=1, le=256, description="pooled connections per worker process")
+    smtp_starttls: Literal["auto", "required", "never"] = "auto"
+    sms_timeout_s: float = Field(10.0, gt=0, le=60)
+
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(8000, ge=0, le=65535, description="0 takes a free one")
+    metrics_port: int = Field(0, ge=0, le=65535, description="of worker and scheduler; 0 takes a free one")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+
+    hot_pool_size: int = Field(8, ge=2, le=64, description="connections of the hot path per process")
+    read_pool_size: int = Field(5, ge=1, le=64, description="connections of everything else per process")
+    key_limit_per_s: int = Field(2000, ge=1, description="notifications per second and API key")
+    key_limit_burst: int = Field(10000, ge=1)
+    user_limit_per_hour: int = Field(60, ge=1, description="deliveries per user, channel and hour; critical is free")
+    user_limit_burst: int = Field(30, ge=1)
+    worker_slots: int = Field(32, ge=1, le=1024, description="provider calls in flight per channel and process")
+    retention_months: int = Field(13, ge=1, le=120, description="older partitions are dropped")
+    data_path: Path = Field(Path(".data"), description="folder of `up`: local servers, keys, logs, what runs")
+    template_path: Path | None = Field(None, description="folder of messages beside the shipped ones")
+
+    def need(self, name: str) -> str:
+        """The secret setting `name` as text; Misconfigured says how to give it."""
+        value: SecretStr | None = getattr(self, name)
+        if value is None or not value.get_secret_value():
+            raise Misconfigured(
+                f"CARILLON_{name.upper()} is not set (looked in the environment and in {Path('.env').resolve()}): "
+                f"{Settings.model_fields[name].description}. On one machine `./carillon up` sets it for you."
+            )
+        return value.get_secret_value()
+
+
+def load() -> Settings:
+    """Read the settings once, at the door. Misconfigured names each wrong one in a line."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = "; ".join(f"CARILLON_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+        raise Misconfigured(f"settings are wrong: {faults}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"{Path('.env').resolve()} cannot be read: {error}") from error

@@ -1,0 +1,40 @@
+"""The schema as SQLAlchemy Core tables, one file per family; migrations and every query import them from here.
+
+A table has one writer and many readers: any SQL may join these. `notifications`, `deliveries` and `events` are
+partitioned by month of their id and carry no foreign keys (docs/decisions/0004): what those would do is done by name.
+"""
+
+from plumbing.tables.base import METADATA
+from plumbing.tables.journey import dedupe, deliveries, events, idempotency, notifications, outbox
+from plumbing.tables.operations import dead_letters, delivery_counts, holds, leader
+from plumbing.tables.people import contacts, devices, preference_history, preferences, suppressions, users
+from plumbing.tables.tenancy import api_keys, apps, categories, templates, tenants
+
+PARTITIONED = (notifications, deliveries, events)
+"""Tables whose months are partitions `<table>_pYYYYMM`, made ahead and dropped by retention."""
+
+__all__ = [
+    "METADATA",
+    "PARTITIONED",
+    "api_keys",
+    "apps",
+    "categories",
+    "contacts",
+    "dead_letters",
+    "dedupe",
+    "deliveries",
+    "delivery_counts",
+    "devices",
+    "events",
+    "holds",
+    "idempotency",
+    "leader",
+    "notifications",
+    "outbox",
+    "preference_history",
+    "preferences",
+    "suppressions",
+    "templates",
+    "tenants",
+    "users",
+]
