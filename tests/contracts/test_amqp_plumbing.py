@@ -1,0 +1,168 @@
+"""Publisher and consumer as the roles use them, on both brokers."""
+
+import asyncio
+from uuid import uuid4
+
+import aio_pika
+import pytest
+from aio_pika.exceptions import ChannelNotFoundEntity
+
+from domain.lanes import Channel, Lane, Priority
+from plumbing.broker import topology
+from plumbing.broker.consumer import Incoming
+from plumbing.broker.envelope import decode
+from plumbing.broker.publisher import Publisher
+from tests.contracts import amqp, amqp_roles
+from tests.contracts.amqp import DEADLINE_S, until
+from tests.contracts.amqp_roles import LANE, QUEUE, connected, consumer_at, envelope, next_of
+
+embedded_url = amqp.embedded_url
+broker_url = amqp.broker_url
+
+publisher = amqp_roles.publisher
+
+
+async def test_the_whole_topology_stands_and_may_be_declared_again(publisher: Publisher, broker_url: str) -> None:
+    async with connected(broker_url) as connection, connection.channel() as amqp_channel:
+        await topology.declare(amqp_channel)
+
+        for queue in topology.QUEUES:
+            assert await publisher.queue_depth(queue.name) == 0
+
+
+async def test_an_envelope_comes_through_its_lane(publisher: Publisher, broker_url: str) -> None:
+    buffer: asyncio.Queue[Incoming] = asyncio.Queue()
+    envelopes = [envelope() for _ in range(20)]
+
+    confirmed = await publisher.publish_work(envelopes)
+
+    assert confirmed == {one.id for one in envelopes}
+    async with consumer_at(broker_url) as consumer:
+        assert consumer.last_delivery_age_s is None
+        await consumer.subscribe(QUEUE, 5, buffer.put_nowait)
+        for expected in envelopes:
+            incoming = await next_of(buffer)
+            assert decode(incoming.body) == expected
+            assert (incoming.routing_key, incoming.redelivered, incoming.delivery_count) == (str(LANE), False, 0)
+            await incoming.ack()
+        assert consumer.last_delivery_age_s is not None
+        assert consumer.last_delivery_age_s < DEADLINE_S
+
+
+async def test_a_rested_envelope_is_back_on_its_lane_after_its_level(publisher: Publisher, broker_url: str) -> None:
+    buffer: asyncio.Queue[Incoming] = asyncio.Queue()
+    rested = envelope()
+    async with consumer_at(broker_url) as consumer:
+        await consumer.subscribe(QUEUE, 5, buffer.put_nowait)
+        begun = asyncio.get_running_loop().time()
+
+        assert await publisher.publish_retry(rested, "2s")
+
+        incoming = await next_of(buffer)
+        await incoming.ack()
+    assert 1.9 <= asyncio.get_running_loop().time() - begun < 6
+    assert (decode(incoming.body), incoming.routing_key) == (rested, str(LANE))
+
+
+async def test_an_unknown_retry_level_is_a_mistake_of_the_caller(publisher: Publisher) -> None:
+    with pytest.raises(ValueError, match="no retry level"):
+        await publisher.publish_retry(envelope(), "3h")
+
+
+async def test_what_is_given_up_goes_to_quarantine_and_then_to_the_dead_end(
+    publisher: Publisher, broker_url: str
+) -> None:
+    quarantined: asyncio.Queue[Incoming] = asyncio.Queue()
+    dead: asyncio.Queue[Incoming] = asyncio.Queue()
+    poison = envelope()
+    async with consumer_at(broker_url) as consumer:
+        await consumer.subscribe(topology.quarantine_queue(Channel.SMS), 1, quarantined.put_nowait)
+        await consumer.subscribe(topology.dead_queue(Channel.SMS), 10, dead.put_nowait)
+
+        assert await publisher.publish_quarantine(poison)
+        await (await next_of(quarantined)).reject_to_dead()
+        by_rejection = await next_of(dead)
+        await by_rejection.ack()
+        assert await publisher.publish_dead(Channel.SMS, b"unreadable", {"x-error-class": "unreadable"})
+        by_hand = await next_of(dead)
+        await by_hand.ack()
+
+    assert (decode(by_rejection.body), by_rejection.routing_key) == (poison, str(LANE))
+    assert (by_hand.body, by_hand.headers["x-error-class"]) == (b"unreadable", "unreadable")
+
+
+async def test_receipts_have_a_queue_and_a_dead_end_of_their_own(publisher: Publisher, broker_url: str) -> None:
+    receipts: asyncio.Queue[Incoming] = asyncio.Queue()
+    dead: asyncio.Queue[Incoming] = asyncio.Queue()
+    async with consumer_at(broker_url) as consumer:
+        await consumer.subscribe(topology.RECEIPTS_QUEUE, 10, receipts.put_nowait)
+        await consumer.subscribe(topology.dead_queue("receipts"), 10, dead.put_nowait)
+
+        assert await publisher.publish_receipts([b"one", b"two"]) == 2
+        first, second = await next_of(receipts), await next_of(receipts)
+        await first.ack()
+        await second.reject_to_dead()
+
+        buried = await next_of(dead)
+        await buried.ack()
+    assert {first.body, buried.body} == {b"one", b"two"}
+
+
+async def test_a_message_that_no_queue_takes_is_not_confirmed_and_its_neighbours_are(publisher: Publisher) -> None:
+    nowhere, somewhere = envelope(Lane(Channel.WEBHOOK, Priority.LOW)), envelope()
+
+    assert await publisher.publish_work([nowhere, somewhere]) == {somewhere.id}
+
+
+async def test_a_missing_queue_has_no_depth_and_others_are_still_seen(publisher: Publisher) -> None:
+    async def is_seen_again() -> bool:
+        return await publisher.queue_depth(QUEUE) == 0
+
+    assert await publisher.queue_depth("work.pigeon.high") is None
+
+    await until(is_seen_again)
+
+
+async def test_a_cancelled_subscription_brings_nothing_until_it_is_taken_up_again(
+    publisher: Publisher, broker_url: str
+) -> None:
+    buffer: asyncio.Queue[Incoming] = asyncio.Queue()
+
+    async def waits() -> bool:
+        return await publisher.queue_depth(QUEUE) == 1
+
+    async with consumer_at(broker_url) as consumer:
+        await consumer.subscribe(QUEUE, 5, buffer.put_nowait)
+        with pytest.raises(ValueError, match="subscribed already"):
+            await consumer.subscribe(QUEUE, 5, buffer.put_nowait)
+        await consumer.cancel(QUEUE)
+        await publisher.publish_work([envelope()])
+        await until(waits)
+        assert buffer.empty()
+
+        await consumer.subscribe(QUEUE, 5, buffer.put_nowait)
+        await (await next_of(buffer)).ack()
+
+
+async def test_an_unknown_queue_is_a_mistake_of_the_caller(broker_url: str) -> None:
+    async with consumer_at(broker_url) as consumer:
+        with pytest.raises(KeyError):
+            await consumer.subscribe("work.pigeon.high", 1, lambda _: None)
+
+
+async def test_the_queue_of_a_gateway_goes_with_its_connection(publisher: Publisher, broker_url: str) -> None:
+    gateway = topology.gateway_queue("node-1", uuid4().hex)
+    async with connected(broker_url) as connection, connection.channel() as amqp_channel:
+        await topology.declare_queue(amqp_channel, gateway)
+
+    async def is_gone() -> bool:
+        connection = await aio_pika.connect(broker_url)
+        try:
+            await (await connection.channel()).declare_queue(gateway.name, passive=True)
+        except ChannelNotFoundEntity:
+            return True
+        finally:
+            await connection.close()
+        return False
+
+    await until(is_gone)
