@@ -1,0 +1,103 @@
+"""The channels of a worker: which provider serves what, each behind its breaker, its pace and its retry of blips."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import structlog
+
+from channels.base import ChannelPort, Outcome, Outgoing
+from channels.breaker import Breaker, BreakerState
+from channels.email.pool import SmtpServer
+from channels.email.smtp import SmtpChannel
+from channels.pace import Pace
+from channels.retry import past_blips
+from channels.simulated import SimulatedChannel
+from channels.sms.http import HttpSmsChannel
+from domain.errors import Ambiguous, Transient
+from domain.lanes import OPEN_CHANNELS, Channel
+from domain.notification import Mode
+from domain.reasons import Reason
+from plumbing.settings import Settings
+
+_UNCONFIGURED_RETRY_S = 300.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Channels:
+    """All providers of one process. Test keys go to `sinks`, which have neither breaker nor pace."""
+
+    def __init__(self, ports: Mapping[Channel, ChannelPort], sinks: Mapping[Channel, SimulatedChannel]) -> None:
+        self._ports = dict(ports)
+        self.sinks = dict(sinks)
+        self.breakers = {channel: Breaker(port.provider) for channel, port in self._ports.items()}
+        self.paces = {channel: Pace(port.provider) for channel, port in self._ports.items()}
+
+    async def open(self) -> None:
+        """Open every provider."""
+        for port in (*self._ports.values(), *self.sinks.values()):
+            await port.open()
+
+    async def close(self) -> None:
+        """Close every provider; call it when no send is running."""
+        for port in (*self._ports.values(), *self.sinks.values()):
+            await port.close()
+
+    def states(self) -> dict[Channel, BreakerState]:
+        """The state of each configured channel's breaker, for metrics and for pausing a lane."""
+        return {channel: breaker.state for channel, breaker in self.breakers.items()}
+
+    def timeout_s(self, channel: Channel) -> float:
+        """How long a send of this channel may take, waiting for its turn and retried blips included."""
+        port = self._ports.get(channel)
+        return (port.timeout_s if port is not None else 0.0) + 3.0
+
+    async def send(self, channel: Channel, mode: Mode, slice_: Sequence[Outgoing]) -> list[Outcome]:
+        """Send any number side by side, one outcome each, in order. Raises nothing but CancelledError."""
+        port = self.sinks.get(channel) if mode is Mode.TEST else self._ports.get(channel)
+        if port is None:
+            return [_unconfigured(channel) for _ in slice_]
+        if mode is Mode.TEST:
+            return list(await asyncio.gather(*(_answer(port, outgoing) for outgoing in slice_)))
+        return list(await asyncio.gather(*(self._guarded(channel, port, outgoing) for outgoing in slice_)))
+
+    async def _guarded(self, channel: Channel, port: ChannelPort, outgoing: Outgoing) -> Outcome:
+        once = partial(_answer, port, outgoing)
+        return await self.breakers[channel].call(partial(self.paces[channel].call, partial(past_blips, once)))
+
+
+async def open_channels(settings: Settings) -> Channels:
+    """The channels that `settings` name, opened. A channel without a URL is not there: its deliveries rest."""
+    ports: dict[Channel, ChannelPort] = {}
+    if settings.smtp_url is not None and settings.smtp_url.get_secret_value():
+        ports[Channel.EMAIL] = SmtpChannel(
+            SmtpServer.parse(settings.smtp_url.get_secret_value(), settings.smtp_starttls),
+            email_from=settings.email_from,
+            connections=settings.smtp_connections,
+            timeout_s=settings.smtp_timeout_s,
+        )
+    if settings.sms_url is not None and settings.sms_url.get_secret_value():
+        ports[Channel.SMS] = HttpSmsChannel(
+            settings.sms_url.get_secret_value(),
+            sms_from=settings.sms_from,
+            max_segments=settings.sms_max_segments,
+            timeout_s=settings.sms_timeout_s,
+        )
+    channels = Channels(ports, {channel: SimulatedChannel(channel) for channel in OPEN_CHANNELS})
+    await channels.open()
+    return channels
+
+
+async def _answer(port: ChannelPort, outgoing: Outgoing) -> Outcome:
+    """One send, and at this door whatever a channel raises against its word: it may have arrived."""
+    try:
+        return (await port.send([outgoing]))[0]
+    except Exception as error:
+        _log.exception("channel.raised", provider=port.provider, delivery_id=str(outgoing.id))
+        return Ambiguous(Reason.PROVIDER_SILENT, f"channel raised {type(error).__name__}")
+
+
+def _unconfigured(channel: Channel) -> Outcome:
+    """Transient: it rests on the ladder, ends among the dead letters where people look, and can be replayed."""
+    return Transient(Reason.PROVIDER_UNCONFIGURED, f"no provider for {channel}", retry_after_s=_UNCONFIGURED_RETRY_S)

@@ -1,0 +1,1 @@
+"""Real servers that play providers: scripted answers and a ledger."""
