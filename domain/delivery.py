@@ -101,8 +101,21 @@ BEGINNINGS = (DeliveryStatus.QUEUED, DeliveryStatus.DEFERRED, DeliveryStatus.SUP
 
 _S = DeliveryStatus
 MOVES: dict[DeliveryStatus, frozenset[DeliveryStatus]] = {
-    _S.QUEUED: frozenset({_S.SENDING, _S.DEFERRED, _S.SUPPRESSED, _S.CANCELLED, _S.EXPIRED, _S.DEAD_LETTERED}),
-    _S.DEFERRED: frozenset({_S.SENDING, _S.QUEUED, _S.DEFERRED, _S.SUPPRESSED, _S.CANCELLED, _S.EXPIRED}),
+    _S.QUEUED: frozenset(
+        {
+            _S.SENDING,
+            _S.DEFERRED,
+            _S.SUPPRESSED,
+            _S.CANCELLED,
+            _S.EXPIRED,
+            _S.DEAD_LETTERED,
+            _S.DELIVERED,
+            _S.BOUNCED,
+        }
+    ),
+    _S.DEFERRED: frozenset(
+        {_S.SENDING, _S.QUEUED, _S.DEFERRED, _S.SUPPRESSED, _S.CANCELLED, _S.EXPIRED, _S.DELIVERED, _S.BOUNCED}
+    ),
     _S.SENDING: frozenset(
         {
             _S.SENT,

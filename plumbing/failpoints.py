@@ -1,0 +1,55 @@
+"""Named places where a test may end the process as `kill -9` would; in production no name is set and nothing happens.
+
+CARILLON_FAILPOINTS holds names by comma: `worker.after_send` ends the process at the first time it is reached,
+`worker.after_send:3` at the third.
+"""
+
+import os
+import signal
+from enum import StrEnum
+
+from domain.errors import Misconfigured
+
+VARIABLE = "CARILLON_FAILPOINTS"
+
+
+class Failpoint(StrEnum):
+    """Every place at which a process can be ended, in the order of the journey."""
+
+    ACCEPT_BEFORE_COMMIT = "accept.before_commit"
+    ACCEPT_AFTER_COMMIT = "accept.after_commit"
+    RELAY_AFTER_CONFIRM = "relay.after_confirm"
+    WORKER_AFTER_CLAIM = "worker.after_claim"
+    WORKER_BEFORE_SEND = "worker.before_send"
+    WORKER_AFTER_SEND = "worker.after_send"
+    WORKER_AFTER_FINISH = "worker.after_finish"
+    WORKER_BEFORE_ACK = "worker.before_ack"
+    SWEEPER_BEFORE_COMMIT = "sweeper.before_commit"
+
+
+def parse(text: str) -> dict[Failpoint, int]:
+    """The failpoints named in `text`, each with how many times it must be reached; Misconfigured for an unknown one."""
+    armed: dict[Failpoint, int] = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        name, _, times = part.partition(":")
+        try:
+            armed[Failpoint(name)] = int(times or 1)
+        except ValueError as error:
+            known = ", ".join(Failpoint)
+            raise Misconfigured(
+                f"{VARIABLE} names {part!r}; known are {known}, each with an optional :times"
+            ) from error
+    return armed
+
+
+_armed = parse(os.environ.get(VARIABLE, ""))
+
+
+def reach(failpoint: Failpoint) -> None:
+    """End this process at once, without any clean-up, when `failpoint` is armed and its time has come."""
+    left = _armed.get(failpoint)
+    if left is None:
+        return
+    _armed[failpoint] = left - 1
+    if left <= 1:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,46 @@
+"""Failpoints: named by the environment, fatal at their time, free otherwise."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from domain.errors import Misconfigured
+from plumbing.failpoints import Failpoint, parse, reach
+
+ROOT = Path(__file__).parents[3]
+PROGRAM = """
+from plumbing.failpoints import Failpoint, reach
+for n in range(3):
+    print(n, flush=True)
+    reach(Failpoint.WORKER_AFTER_SEND)
+"""
+
+
+def test_names_and_times_are_read() -> None:
+    armed = parse("worker.after_send, accept.before_commit:3")
+
+    assert armed == {Failpoint.WORKER_AFTER_SEND: 1, Failpoint.ACCEPT_BEFORE_COMMIT: 3}
+
+
+@pytest.mark.parametrize("text", ["worker.somewhere", "worker.after_send:soon"])
+def test_an_unknown_name_stops_the_process_with_the_known_ones(text: str) -> None:
+    with pytest.raises(Misconfigured, match=r"worker\.after_send"):
+        parse(text)
+
+
+def test_without_the_variable_nothing_happens() -> None:
+    for failpoint in Failpoint:
+        reach(failpoint)
+
+
+@pytest.mark.parametrize(("armed", "printed"), [("worker.after_send", "0"), ("worker.after_send:2", "0\n1")])
+def test_the_process_ends_without_clean_up_when_the_time_has_come(armed: str, printed: str) -> None:
+    environment = {**os.environ, "CARILLON_FAILPOINTS": armed, "PYTHONPATH": str(ROOT)}
+
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout.strip()) == (-signal.SIGKILL, printed)

@@ -1,0 +1,1 @@
+"""The ledger: the only SQL that writes notifications, deliveries, events and the outbox."""

@@ -1,0 +1,221 @@
+"""Claims deliveries for a worker: a lease, a fencing token and the attempt's number, committed before anything is sent.
+
+It never takes over an expired lease (the sweeper judges those), and answers for every id it was asked about.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from domain.delivery import WAITING, DeliveryStatus
+from domain.ids import notification_of
+from domain.lanes import Channel, Priority
+from domain.notification import Mode
+from plumbing.database import borrow
+from tracking import outbox
+from tracking.events import detail
+from tracking.sql import sql
+
+_VERSION = """coalesce(
+  (SELECT u.version FROM users u WHERE u.id = d.user_id), (SELECT c.version FROM contacts c WHERE c.id = d.address_id))
+"""
+_CLAIM = sql(f"""
+WITH taken AS (
+  UPDATE deliveries d SET status = <sending>, attempt = d.attempt + 1, problem = NULL, reason = NULL,
+    lease_token = $3, lease_until = now() + $4::interval, next_attempt_at = NULL, updated_at = now()
+  FROM unnest($1::uuid[], $2::uuid[]) k(id, notification_id) JOIN notifications n ON n.id = k.notification_id
+  WHERE d.id = k.id AND d.status IN <WAITING> AND d.expires_at > now() AND n.cancelled_at IS NULL
+    AND (d.next_attempt_at IS NULL OR d.next_attempt_at <= now() + interval '1 second')
+    AND (d.recheck_at IS NULL OR d.recheck_at > now())
+    AND d.recipient_version = {_VERSION}
+  RETURNING d.id, n.id AS notification_id, d.tenant_id, d.user_id, d.address_id, d.channel, d.priority, d.mode,
+    n.template, n.template_version, n.locale, n.category, n.data, d.attempt, d.crashes, d.expires_at, d.envelope_id,
+    d.lease_until)
+SELECT t.*, u.external_id, u.name, u.timezone, u.locale AS user_locale, c.address
+FROM taken t LEFT JOIN users u ON u.id = t.user_id LEFT JOIN contacts c ON c.id = t.address_id
+""")  # noqa: S608  # only our own words
+_END = sql("""
+WITH ended AS (
+  UPDATE deliveries d SET updated_at = now(), next_attempt_at = NULL,
+    status = CASE WHEN n.cancelled_at IS NULL THEN <expired> ELSE <cancelled> END,
+    problem = CASE WHEN n.cancelled_at IS NULL THEN <expired> END,
+    reason = CASE WHEN n.cancelled_at IS NULL THEN <reason.expired> ELSE <reason.cancelled> END
+  FROM unnest($1::uuid[], $2::uuid[]) k(id, notification_id) JOIN notifications n ON n.id = k.notification_id
+  WHERE d.id = k.id AND d.status IN <WAITING> AND (d.expires_at <= now() OR n.cancelled_at IS NOT NULL)
+  RETURNING d.id, d.status, d.attempt, d.envelope_id),
+noted AS (
+  INSERT INTO events (delivery_id, at, kind, attempt, detail)
+  SELECT id, now(), CASE WHEN status = <expired> THEN <event.expired> ELSE <event.cancelled> END, attempt,
+    CASE WHEN status = <expired> THEN $3::bytea ELSE $4::bytea END FROM ended)
+SELECT id, envelope_id FROM ended
+""")
+_REST = sql(f"""
+SELECT d.id, n.id AS notification_id, d.tenant_id, d.user_id, d.address_id, d.channel, d.priority, d.status,
+  n.category, d.attempt, d.expires_at, coalesce(d.next_attempt_at, now()) AS due_at,
+  coalesce(d.next_attempt_at <= now() + interval '1 second', true) AS is_due,
+  (d.recheck_at IS NOT NULL AND d.recheck_at <= now()) OR d.recipient_version IS DISTINCT FROM {_VERSION} AS is_stale
+FROM unnest($1::uuid[], $2::uuid[]) k(id, notification_id)
+JOIN deliveries d ON d.id = k.id JOIN notifications n ON n.id = k.notification_id
+""")  # noqa: S608  # only our own words
+
+_EXPIRED = detail(DeliveryStatus.EXPIRED)
+_CANCELLED = detail(DeliveryStatus.CANCELLED)
+_WAITING = frozenset(status.code for status in WAITING)
+
+
+@dataclass(slots=True)
+class Claimed:
+    """A delivery that is ours until `lease_until`, with all that rendering and sending need.
+
+    `address` is None when it was erased; `locale` is the request's, `user_locale` the person's own.
+    """
+
+    id: UUID
+    notification_id: UUID
+    tenant_id: UUID
+    user_id: UUID | None
+    external_id: str | None
+    address_id: UUID | None
+    address: str | None
+    name: str | None
+    timezone: str | None
+    user_locale: str | None
+    channel: Channel
+    priority: Priority
+    mode: Mode
+    template: str | None
+    template_version: int
+    locale: str | None
+    category: str
+    data: bytes
+    attempt: int
+    crashes: int
+    expires_at: datetime
+    envelope_id: UUID | None
+    lease_token: UUID
+    lease_until: datetime
+
+
+@dataclass(slots=True)
+class Stale:
+    """A delivery judged by preferences, suppressions or hours that hold no longer: decide again, then claim again."""
+
+    id: UUID
+    notification_id: UUID
+    tenant_id: UUID
+    user_id: UUID | None
+    address_id: UUID | None
+    channel: Channel
+    priority: Priority
+    category: str
+    attempt: int
+    expires_at: datetime
+
+
+@dataclass(slots=True)
+class Claim:
+    """The answer for every id: ours now, not yet due (when), to be judged again, leased by somebody, or ended."""
+
+    claimed: list[Claimed] = field(default_factory=list)
+    not_due: list[tuple[UUID, datetime]] = field(default_factory=list)
+    stale: list[Stale] = field(default_factory=list)
+    leased: list[UUID] = field(default_factory=list)
+    ended: list[UUID] = field(default_factory=list)
+
+
+async def claim(pool: asyncpg.Pool, ids: Iterable[UUID], *, lease_s: float) -> Claim:
+    """Claim what can be sent now, each for `lease_s` seconds, and commit. Ids that do not exist count as ended.
+
+    Waiting deliveries past their `expires_at` end `expired`, those of a cancelled notification `cancelled`. One round
+    trip when all of them are ours. Raises Unavailable.
+    """
+    wanted = sorted(set(ids))
+    token = uuid4()
+    answer = Claim()
+    if not wanted:
+        return answer
+    async with borrow(pool) as conn:
+        rows = await conn.fetch(_CLAIM, wanted, _notifications(wanted), token, timedelta(seconds=lease_s))
+        answer.claimed = [_claimed(row, token) for row in rows]
+        if len(rows) < len(wanted):
+            taken = {delivery.id for delivery in answer.claimed}
+            await _explain(conn, [delivery for delivery in wanted if delivery not in taken], answer)
+    return answer
+
+
+async def end_what_is_over(conn: asyncpg.Connection, ids: Sequence[UUID]) -> set[UUID]:
+    """End those of `ids` that wait past their `expires_at` or were cancelled, and release their envelopes."""
+    async with conn.transaction():
+        over = await conn.fetch(_END, ids, _notifications(ids), _EXPIRED, _CANCELLED)
+        await outbox.release(conn, [row["envelope_id"] for row in over])
+    return {row["id"] for row in over}
+
+
+async def _explain(conn: asyncpg.Connection, ids: list[UUID], answer: Claim) -> None:
+    """Why these were not claimed; what is over is ended here, and its envelope released."""
+    await end_what_is_over(conn, ids)
+    rows = await conn.fetch(_REST, ids, _notifications(ids))
+    unknown = set(ids)
+    for row in rows:
+        unknown.discard(row["id"])
+        if row["status"] == DeliveryStatus.SENDING.code:
+            answer.leased.append(row["id"])
+        elif row["status"] not in _WAITING:
+            answer.ended.append(row["id"])
+        elif row["is_due"] and row["is_stale"]:
+            answer.stale.append(_stale(row))
+        else:
+            answer.not_due.append((row["id"], row["due_at"]))
+    answer.ended.extend(sorted(unknown))
+
+
+def _notifications(ids: Sequence[UUID]) -> list[UUID]:
+    return [notification_of(delivery) for delivery in ids]
+
+
+def _claimed(row: Any, token: UUID) -> Claimed:
+    return Claimed(
+        id=row["id"],
+        notification_id=row["notification_id"],
+        tenant_id=row["tenant_id"],
+        user_id=row["user_id"],
+        external_id=row["external_id"],
+        address_id=row["address_id"],
+        address=row["address"],
+        name=row["name"],
+        timezone=row["timezone"],
+        user_locale=row["user_locale"],
+        channel=Channel.of(row["channel"]),
+        priority=Priority.of(row["priority"]),
+        mode=Mode.of(row["mode"]),
+        template=row["template"],
+        template_version=row["template_version"],
+        locale=row["locale"],
+        category=row["category"],
+        data=row["data"],
+        attempt=row["attempt"],
+        crashes=row["crashes"],
+        expires_at=row["expires_at"],
+        envelope_id=row["envelope_id"],
+        lease_token=token,
+        lease_until=row["lease_until"],
+    )
+
+
+def _stale(row: Any) -> Stale:
+    return Stale(
+        id=row["id"],
+        notification_id=row["notification_id"],
+        tenant_id=row["tenant_id"],
+        user_id=row["user_id"],
+        address_id=row["address_id"],
+        channel=Channel.of(row["channel"]),
+        priority=Priority.of(row["priority"]),
+        category=row["category"],
+        attempt=row["attempt"],
+        expires_at=row["expires_at"],
+    )

@@ -1,0 +1,173 @@
+"""Ends attempts: one fenced write per slice, its events and its outbox rows in one transaction; or gives claims back.
+
+Fenced: a worker whose lease was taken from it changes nothing. Never lowering: a receipt may have come first.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from domain.clock import rfc3339
+from domain.delivery import PROBLEMS, DeliveryStatus
+from domain.ids import notification_of
+from domain.reasons import Reason
+from plumbing.database import borrow
+from tracking import outbox
+from tracking.events import ATTEMPT_OUTCOMES, EventKind, detail
+from tracking.sql import sql
+
+_FINISH = sql("""
+WITH written AS (
+  UPDATE deliveries d SET
+    status = CASE
+      WHEN (<RANKS>)[d.status] > (<RANKS>)[k.status] THEN d.status
+      WHEN k.status = <resting> AND EXISTS (
+        SELECT 1 FROM notifications n WHERE n.id = k.notification_id AND n.cancelled_at IS NOT NULL) THEN <cancelled>
+      ELSE k.status END,
+    problem = CASE WHEN (<RANKS>)[d.status] > (<RANKS>)[k.status] THEN d.problem ELSE k.problem END,
+    reason = CASE WHEN (<RANKS>)[d.status] > (<RANKS>)[k.status] THEN d.reason ELSE k.reason END,
+    next_attempt_at = k.next_attempt_at, provider = k.provider, provider_id = coalesce(k.provider_id, d.provider_id),
+    lease_token = NULL, lease_until = NULL, updated_at = now()
+  FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::smallint[], $5::smallint[], $6::smallint[], $7::timestamptz[],
+    $8::text[], $9::text[], $10::smallint[], $11::smallint[], $12::bytea[])
+    k(id, notification_id, token, status, problem, reason, next_attempt_at, provider, provider_id, kind, attempt,
+      detail)
+  WHERE d.id = k.id AND d.lease_token = k.token
+  RETURNING d.id, d.status, d.envelope_id, d.next_attempt_at, k.kind, k.attempt, k.detail),
+noted AS (
+  INSERT INTO events (delivery_id, at, kind, attempt, detail) SELECT id, now(), kind, attempt, detail FROM written)
+SELECT id, status, envelope_id, coalesce(next_attempt_at, now()) AS due_at,
+  coalesce(next_attempt_at > now() + interval '2 hours', false) AS is_long
+FROM written
+""")
+_WITHDRAW = sql("""
+WITH gone AS (
+  UPDATE deliveries d SET reason = <reason.cancelled>, problem = NULL, next_attempt_at = NULL
+  FROM unnest($1::uuid[]) k(id) WHERE d.id = k.id RETURNING d.id, d.attempt)
+INSERT INTO events (delivery_id, at, kind, attempt, detail)
+SELECT id, now(), <event.cancelled>, attempt, $2 FROM gone
+""")
+_GIVE_BACK = sql("""
+WITH back AS (
+  UPDATE deliveries d SET attempt = d.attempt - 1, lease_token = NULL, lease_until = NULL, updated_at = now(),
+    status = CASE WHEN d.attempt > 1 THEN <resting> ELSE <queued> END,
+    next_attempt_at = CASE WHEN d.attempt > 1 THEN now() END
+  FROM unnest($1::uuid[], $2::uuid[]) k(id, token)
+  WHERE d.id = k.id AND d.lease_token = k.token AND d.status = <sending>
+  RETURNING d.id, d.attempt + 1 AS attempt, d.status),
+noted AS (
+  INSERT INTO events (delivery_id, at, kind, attempt, detail)
+  SELECT id, now(), <event.not_sent>, attempt, CASE WHEN status = <queued> THEN $3::bytea ELSE $4::bytea END FROM back)
+SELECT id FROM back
+""")
+_CANCELLED = detail(DeliveryStatus.CANCELLED)
+_CANCELLED_CODE = DeliveryStatus.CANCELLED.code
+_RESTING_CODE = DeliveryStatus.RESTING.code
+
+
+@dataclass(slots=True)
+class Finished:
+    """How one attempt ended. `answer` is what the provider said, `next_attempt_at` when a resting one may go again."""
+
+    id: UUID
+    lease_token: UUID
+    attempt: int
+    envelope_id: UUID | None
+    status: DeliveryStatus
+    reason: Reason | None
+    provider: str | None
+    provider_id: str | None
+    next_attempt_at: datetime | None
+    begun_at: datetime
+    answer: str
+    duration_ms: float
+
+
+@dataclass(slots=True)
+class FinishResult:
+    """`written`: attempts that were still ours. `cancelled`: those that would have rested, had nobody cancelled."""
+
+    written: set[UUID] = field(default_factory=set)
+    cancelled: set[UUID] = field(default_factory=set)
+
+
+async def finish(pool: asyncpg.Pool, attempts: Sequence[Finished]) -> FinishResult:
+    """Write how these attempts ended, and commit. Publish what rests and acknowledge only afterwards.
+
+    Rests longer than two hours get an outbox row of their own and need no retry queue. Raises Unavailable.
+    """
+    if not attempts:
+        return FinishResult()
+    ordered = sorted(attempts, key=lambda one: one.id)
+    wished_to_rest = {one.id for one in ordered if one.status is DeliveryStatus.RESTING}
+    async with borrow(pool) as conn, conn.transaction():
+        rows = await conn.fetch(_FINISH, *zip(*map(_values, ordered), strict=True))
+        cancelled = {row["id"] for row in rows if row["status"] == _CANCELLED_CODE} & wished_to_rest
+        if cancelled:
+            await conn.execute(_WITHDRAW, sorted(cancelled), _CANCELLED)
+        await _rest(conn, [row for row in rows if row["status"] == _RESTING_CODE])
+        await outbox.release(conn, [row["envelope_id"] for row in rows])
+    return FinishResult({row["id"] for row in rows}, cancelled)
+
+
+async def give_back(pool: asyncpg.Pool, claims: Sequence[tuple[UUID, UUID]], *, reason: Reason) -> set[UUID]:
+    """Return claims `(id, lease token)` of which nothing was sent: the attempt does not count. Answers those returned.
+
+    They wait as before (`queued`, or `resting` and due at once when there was an earlier attempt). Raises Unavailable.
+    """
+    if not claims:
+        return set()
+    ids, tokens = zip(*sorted(claims), strict=True)
+    queued, resting = (detail(status, reason=reason) for status in (DeliveryStatus.QUEUED, DeliveryStatus.RESTING))
+    async with borrow(pool) as conn:
+        return {row["id"] for row in await conn.fetch(_GIVE_BACK, ids, tokens, queued, resting)}
+
+
+async def _rest(conn: asyncpg.Connection, rows: Sequence[Any]) -> None:
+    """Short rests move the time at which somebody looks again, long ones go to envelopes of their own."""
+    soon: dict[UUID, datetime] = {}
+    long: dict[UUID | None, list[Any]] = defaultdict(list)
+    for row in rows:
+        envelope = row["envelope_id"]
+        if row["is_long"] or envelope is None:
+            long[envelope].append(row)
+        else:
+            soon[envelope] = min(row["due_at"], soon.get(envelope, row["due_at"]))
+    await outbox.watch(conn, soon)
+    groups = long.values()
+    await outbox.move(
+        conn, [outbox.Move([row["id"] for row in group], min(row["due_at"] for row in group)) for group in groups]
+    )
+
+
+def _values(one: Finished) -> tuple[Any, ...]:
+    kind: EventKind = ATTEMPT_OUTCOMES[one.status]
+    facts = detail(
+        one.status,
+        reason=one.reason,
+        provider=one.provider,
+        provider_id=one.provider_id,
+        answer=one.answer or None,
+        begun_at=rfc3339(one.begun_at),
+        duration_ms=round(one.duration_ms, 1),
+        next_attempt_at=rfc3339(one.next_attempt_at) if one.next_attempt_at else None,
+    )
+    return (
+        one.id,
+        notification_of(one.id),
+        one.lease_token,
+        one.status.code,
+        one.status.code if one.status in PROBLEMS else None,
+        one.reason.code if one.reason is not None else None,
+        one.next_attempt_at,
+        one.provider,
+        one.provider_id,
+        kind.code,
+        one.attempt,
+        facts,
+    )
