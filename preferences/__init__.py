@@ -1,0 +1,1 @@
+"""What people allow: their addresses, categories, consent and quiet hours."""

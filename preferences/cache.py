@@ -1,0 +1,72 @@
+"""Known recipients in Redis, for five minutes, without addresses; a newer version is never replaced by an older one.
+
+A hint only: who uses an entry compares its version with PostgreSQL's.
+"""
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from uuid import UUID
+
+import msgspec
+
+from domain.notification import Recipient
+from plumbing.cache import Cache, Script
+from preferences.model import KnownRecipient
+
+TTL_S = 300
+
+PUT_IF_NEWER = Script("""
+-- KEYS: entries. ARGV: seconds to live, then per entry its version and its bytes ("<version>:" and the rest).
+for i, key in ipairs(KEYS) do
+  local kept = redis.call('GET', key)
+  local version = kept and tonumber(string.match(kept, '^(%d+):'))
+  if not version or tonumber(ARGV[2 * i]) >= version then
+    redis.call('SET', key, ARGV[2 * i + 1], 'EX', ARGV[1])
+  end
+end
+return 1
+""")
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(KnownRecipient)
+
+
+def key(tenant: UUID, recipient: Recipient) -> str:
+    """Where a recipient is kept; the tenant is the hash tag. Ids and addresses are hashed, whatever they hold."""
+    named = ("u", recipient.user) if recipient.user is not None else ("a", recipient.email, recipient.phone)
+    digest = blake2b(repr(named).encode(), digest_size=16, key=tenant.bytes).hexdigest()
+    return f"{{t:{tenant}}}:recipient:{digest}"
+
+
+def user_key(tenant: UUID, external_id: str) -> str:
+    """Where a user is kept."""
+    return key(tenant, Recipient(user=external_id))
+
+
+def encode(known: KnownRecipient) -> bytes:
+    """The entry's bytes, its version in front where Lua can read it."""
+    return b"%d:" % known.version + _encoder.encode(known)
+
+
+def decode(blob: bytes) -> KnownRecipient | None:
+    """The recipient of an entry; None for bytes of another release."""
+    _, _, packed = blob.partition(b":")
+    try:
+        return _decoder.decode(packed)
+    except msgspec.MsgspecError:
+        return None
+
+
+async def put(cache: Cache, tenant: UUID, known: Mapping[Recipient, KnownRecipient]) -> bool:
+    """Keep what was loaded; whether Redis took it. Strangers with two addresses have two versions and are not kept."""
+    entries = {
+        key(tenant, recipient): entry
+        for recipient, entry in known.items()
+        if entry.user_id is not None or len(entry.contacts) == 1
+    }
+    if not entries:
+        return True
+    args: list[object] = [TTL_S]
+    for entry in entries.values():
+        args += (entry.version, encode(entry))
+    return await cache.call(PUT_IF_NEWER, list(entries), args) is not None
