@@ -1,0 +1,1 @@
+"""Every sentence the platform ever sends, and how it is rendered."""
