@@ -6,7 +6,6 @@ from typing import Any
 import asyncpg
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -54,21 +53,6 @@ async def downgrade(url: str, revision: str = "base") -> None:
         raise Unavailable("PostgreSQL", f"the schema is as it was before, try again: {error}") from error
     finally:
         await engine.dispose()
-
-
-async def schema_is_current(conn: asyncpg.Connection) -> bool:
-    """Whether the database that `conn` speaks to has exactly the schema of this program."""
-    try:
-        found = await conn.fetch("SELECT version_num FROM alembic_version")
-    except asyncpg.UndefinedTableError:
-        return False
-    return {row["version_num"] for row in found} == set(ScriptDirectory.from_config(configuration()).get_heads())
-
-
-async def need_current_schema(conn: asyncpg.Connection) -> None:
-    """Misconfigured, with what to do, unless the schema is that of this program. Roles ask at their start."""
-    if not await schema_is_current(conn):
-        raise Misconfigured("the database has another schema than this program: run `carillon migrate` first")
 
 
 def configuration() -> Config:

@@ -16,7 +16,8 @@ from domain.clock import utc_now
 from domain.errors import Misconfigured, Unavailable
 from domain.ids import first_id_at, uuid7
 from migrations.env_rules import is_ours
-from migrations.run import configuration, downgrade, need_current_schema, schema_is_current, upgrade
+from migrations.run import configuration, downgrade, upgrade
+from migrations.state import need_current_schema, schema_is_current
 from ops.stack.database import create_database, drop_database, sibling_url
 from plumbing.database import connect, open_engine
 from plumbing.partitions import drop_old_partitions, ensure_partitions

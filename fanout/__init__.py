@@ -1,0 +1,1 @@
+"""One notification to many deliveries: gates, plan, publish."""

@@ -1,0 +1,202 @@
+"""Accept: cases in, one Redis call per tenant, one transaction, answers out. A 202 means it is in PostgreSQL.
+
+`look_up` asks what can be asked before the transaction; `commit` does the rest in one, and may be tried again;
+`peek` asks the same gates and leaves nothing behind.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from domain.errors import RequestRefused
+from domain.ids import notification_id
+from domain.lanes import Priority
+from fanout import limits
+from fanout.answers import answer
+from fanout.cases import Case, Item
+from fanout.gates import words
+from fanout.gates.dedupe import pass_dedupe
+from fanout.gates.idempotency import pass_idempotency
+from fanout.gates.recipient import Loaded, know_recipients
+from fanout.gates.verdicts import judge
+from fanout.plan import plan
+from fanout.records import records
+from plumbing.cache import Cache
+from plumbing.database import borrow, postgres_errors
+from plumbing.failpoints import Failpoint, reach
+from plumbing.limiter import Limiter
+from plumbing.secrets import Seal
+from preferences import cache as recipient_cache
+from preferences.categories import Categories
+from preferences.model import KnownRecipient
+from templates.catalog import Catalog
+from tracking import ledger, outbox
+from tracking.rows import OutboxRow
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What accept works with."""
+
+    pool: asyncpg.Pool
+    cache: Cache
+    limiter: Limiter
+    seal: Seal
+    catalog: Catalog
+    categories: Categories
+    policy: limits.Policy
+
+
+@dataclass(slots=True)
+class Batch:
+    """Cases that are committed together, and what was looked up for them."""
+
+    cases: list[Case]
+    spent: limits.Spent
+    cached: dict[Case, KnownRecipient]
+
+
+@dataclass(slots=True)
+class Committed:
+    """What was recorded and what is left to do: envelopes to publish beside the answer, cases that wait for a running
+    twin, recipients to be cached."""
+
+    recorded: list[Case]
+    at_once: list[OutboxRow]
+    waiting: list[Case]
+    loaded: list[Loaded]
+
+    def tell(self) -> None:
+        """Answer the recorded cases; only after COMMIT."""
+        for case in self.recorded:
+            if case.is_open:
+                case.answer.set_result(answer(case))
+
+
+async def look_up(intake: Intake, cases: Sequence[Case], *, free_of_charge: bool = False) -> Batch:
+    """Pass the gates that need no transaction: words and key limit. The refused ones are answered."""
+    for case in cases:
+        try:
+            await _read_words(intake, case)
+        except RequestRefused as refusal:
+            case.refuse(refusal)
+    worded = [case for case in cases if case.is_open]
+    spent, cached = await limits.ask(intake.limiter, intake.policy, worded, free_of_charge=free_of_charge)
+    return Batch([case for case in worded if case.is_open], spent, cached)
+
+
+async def _read_words(intake: Intake, case: Case) -> None:
+    request = case.request
+    case.message = words.pass_template(request, intake.catalog)
+    name = words.choose_category(request, case.message)
+    category = await intake.categories.get(intake.pool, case.tenant_id, name)
+    if category is None:
+        raise words.refuse("unknown_category", "/category", f"there is no category {name!r}")
+    case.category = category
+    case.channels = words.choose_channels(request, category, case.message)
+    words.pass_data(request, case.channels, case.message)
+
+
+async def commit(
+    intake: Intake,
+    batch: Batch,
+    *,
+    now: datetime,
+    inline: frozenset[Priority],
+    confirmed: Sequence[UUID] = (),
+    one_by_one: bool = False,
+) -> Committed:
+    """Write the batch in one transaction and answer its cases.
+
+    `inline` names the priorities published beside the answer; `confirmed` are outbox rows that RabbitMQ has taken
+    meanwhile. With `one_by_one` each case has a savepoint of its own, so that only the guilty one errs. Raises
+    Unavailable, or asyncpg's own error about the data, with nothing written and nobody answered.
+    """
+    with postgres_errors():
+        async with borrow(intake.pool) as conn, conn.transaction():
+            step = enter_each if one_by_one else enter
+            committed = await step(intake, conn, batch, batch.cases, now=now, inline=inline)
+            if confirmed:
+                await outbox.mark_published(conn, confirmed)
+            reach(Failpoint.ACCEPT_BEFORE_COMMIT)
+    reach(Failpoint.ACCEPT_AFTER_COMMIT)
+    committed.tell()
+    return committed
+
+
+async def enter(
+    intake: Intake,
+    conn: asyncpg.Connection,
+    batch: Batch,
+    cases: Sequence[Case],
+    *,
+    now: datetime,
+    inline: frozenset[Priority],
+) -> Committed:
+    """Pass the gates that need the transaction, and record what came through. Nobody is told before the commit."""
+    fresh, waiting = await pass_idempotency(conn, cases)
+    fresh, loaded = await know_recipients(conn, intake.seal, fresh, batch.cached)
+    for case in fresh:
+        judge(case, batch.spent.told(case), now=now)
+        plan(case)
+    await pass_dedupe(conn, fresh)
+    rows, at_once = records(fresh, now=now, inline=inline)
+    await ledger.record(conn, rows)
+    return Committed(fresh, at_once, waiting, [loaded])
+
+
+async def enter_each(
+    intake: Intake,
+    conn: asyncpg.Connection,
+    batch: Batch,
+    cases: Sequence[Case],
+    *,
+    now: datetime,
+    inline: frozenset[Priority],
+) -> Committed:
+    """`enter` for one case after the other, each in a savepoint: who brings data that cannot be kept errs alone."""
+    committed = Committed([], [], [], [])
+    for case in cases:
+        try:
+            async with conn.transaction():
+                one = await enter(intake, conn, batch, [case], now=now, inline=inline)
+        except asyncpg.DataError as error:
+            case.refuse(RequestRefused("data_rejected", f"PostgreSQL cannot keep this request: {error}"))
+        else:
+            committed.recorded += one.recorded
+            committed.at_once += one.at_once
+            committed.waiting += one.waiting
+            committed.loaded += one.loaded
+    return committed
+
+
+async def remember(intake: Intake, committed: Committed) -> None:
+    """Cache the recipients that had to be loaded; only after COMMIT."""
+    for loaded in committed.loaded:
+        for tenant, known in loaded.items():
+            await recipient_cache.put(intake.cache, tenant, known)
+
+
+async def peek(intake: Intake, item: Item, *, now: datetime) -> Case:
+    """Ask every gate about `item` and leave nothing behind: no row, no window, no token spent.
+
+    The case returned carries decisions and deliveries. Raises what accept would refuse it with.
+    """
+    case = Case(item, notification_id(), asyncio.get_running_loop().create_future())
+    batch = await look_up(intake, [case], free_of_charge=True)
+    if case.is_open:
+        with postgres_errors():
+            async with borrow(intake.pool) as conn:
+                transaction = conn.transaction()
+                await transaction.start()
+                try:
+                    await enter(intake, conn, batch, batch.cases, now=now, inline=frozenset())
+                finally:
+                    await transaction.rollback()
+    if not case.is_open:
+        await case.answer
+    return case

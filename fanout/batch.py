@@ -1,0 +1,196 @@
+"""Group commit: requests that arrive while a batch is being written form the next one.
+
+No timer: a batch closes when the one before it has committed, so a lone request never waits and a crowd shares
+one transaction. Bulk requests make batches of their own. What RabbitMQ confirms beside the answers is written
+down in the next batch's transaction, or after a second alone.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from domain.clock import Clock, utc_now
+from domain.errors import CarillonError, RequestRefused, Unavailable
+from domain.ids import notification_id
+from domain.lanes import Priority
+from domain.notification import NotificationRequest
+from fanout.accept import Batch, Intake, commit, look_up, remember
+from fanout.bulk import accept_bulk
+from fanout.cases import Accepted, BulkAccepted, Case, IdempotencyKey, Item, Sender
+from fanout.gates.idempotency import fold
+from fanout.limits import give_back
+from plumbing import metrics
+from plumbing.database import borrow, is_conflict, postgres_errors
+from tracking import outbox
+from tracking.rows import OutboxRow
+
+MAX_BATCH = 500
+MAX_WAITING = 5000
+MAX_PUBLISHING = 2000
+"""Deliveries on their way to RabbitMQ; beyond, the relay takes what comes."""
+
+INLINE = frozenset({Priority.CRITICAL, Priority.HIGH, Priority.NORMAL})
+TRIES = 3
+
+Publish = Callable[[Sequence[OutboxRow]], Awaitable[set[UUID]]]
+log = structlog.get_logger()
+
+
+class Batcher:
+    """Gathers single sends into batches and commits them one after the other; opened and closed with its process."""
+
+    def __init__(self, intake: Intake, publish: Publish, *, clock: Clock = utc_now) -> None:
+        self._intake = intake
+        self._publish = publish
+        self._clock = clock
+        self._waiting: deque[Case] = deque()
+        self._arrived = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._confirmed: list[UUID] = []
+        self._publishing = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._runs: list[asyncio.Task[None]] = []
+        self._bulk_slots = asyncio.Semaphore(2)
+
+    def open(self) -> None:
+        """Begin to take cases."""
+        self._runs = [asyncio.create_task(self._run()), asyncio.create_task(self._note_confirmed())]
+
+    async def close(self) -> None:
+        """Commit what was taken, let the envelopes under way be confirmed, and stop."""
+        await self._idle.wait()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5)
+        for run in self._runs:
+            run.cancel()
+        await asyncio.gather(*self._runs, return_exceptions=True)
+        with contextlib.suppress(CarillonError):
+            await self._flush_confirmed()
+
+    async def submit(self, item: Item) -> Accepted:
+        """Accept one request. Raises RequestRefused (4xx) or Unavailable (503); nothing is kept then."""
+        if len(self._waiting) >= MAX_WAITING:
+            raise Unavailable("Carillon", "too many requests are waiting", retry_after_s=1)
+        case = self._case(item)
+        self._waiting.append(case)
+        self._arrived.set()
+        self._idle.clear()
+        return await case.answer
+
+    async def submit_bulk(
+        self, sender: Sender, requests: Sequence[NotificationRequest | RequestRefused], key: IdempotencyKey | None
+    ) -> BulkAccepted:
+        """Accept many in one transaction of their own; each has its own result. Raises as `submit` does."""
+        async with self._bulk_slots:
+            accepted, at_once = await accept_bulk(
+                self._intake, sender, requests, key, now=self._clock(), inline=self._inline()
+            )
+        self._publish_beside(at_once)
+        return accepted
+
+    def _case(self, item: Item) -> Case:
+        now_ms = int(self._clock().timestamp() * 1000)
+        return Case(item, notification_id(now_ms), asyncio.get_running_loop().create_future())
+
+    async def _run(self) -> None:
+        while True:
+            self._idle.set()
+            await self._arrived.wait()
+            self._arrived.clear()
+            self._idle.clear()
+            while self._waiting:
+                count = min(MAX_BATCH, len(self._waiting))
+                await self._accept([self._waiting.popleft() for _ in range(count)])
+
+    async def _accept(self, cases: list[Case]) -> None:
+        """Accept one batch; whatever goes wrong, every case of it has its answer in the end."""
+        metrics.ACCEPT_BATCH_SIZE.observe(len(cases))
+        try:
+            batch = await look_up(self._intake, fold(cases))
+            await self._commit(batch)
+        except CarillonError as error:
+            _refuse_all(cases, error)
+        except Exception as error:
+            log.exception("batch.failed", size=len(cases))
+            _refuse_all(cases, error)
+
+    async def _commit(self, batch: Batch) -> None:
+        confirmed, self._confirmed = self._confirmed, []
+        now, inline = self._clock(), self._inline()
+        one_by_one = False
+        for attempt in range(1, TRIES + 1):
+            try:
+                committed = await commit(
+                    self._intake, batch, now=now, inline=inline, confirmed=confirmed, one_by_one=one_by_one
+                )
+            except asyncpg.DataError:
+                if one_by_one:
+                    raise
+                one_by_one = True
+            except Unavailable as error:
+                if attempt == TRIES or not is_conflict(error):
+                    self._confirmed += confirmed
+                    raise
+            else:
+                self._publish_beside(committed.at_once)
+                self._wait_for_twins(committed.waiting)
+                self._beside(remember(self._intake, committed))
+                self._beside(give_back(self._intake.limiter, batch.spent))
+                return
+
+    def _wait_for_twins(self, waiting: Sequence[Case]) -> None:
+        """Put cases whose twin is in another transaction into the next batch."""
+        if waiting:
+            self._waiting.extend(waiting)
+            self._arrived.set()
+
+    def _inline(self) -> frozenset[Priority]:
+        return INLINE if self._publishing < MAX_PUBLISHING else frozenset()
+
+    def _publish_beside(self, rows: list[OutboxRow]) -> None:
+        if rows:
+            self._beside(self._publish_rows(rows))
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something after the answers that no answer waits for."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _publish_rows(self, rows: list[OutboxRow]) -> None:
+        size = sum(len(row.delivery_ids) for row in rows)
+        self._publishing += size
+        try:
+            self._confirmed += await self._publish(rows)
+        finally:
+            self._publishing -= size
+
+    async def _note_confirmed(self) -> None:
+        """Write down what was confirmed when no batch does it within a second."""
+        while True:
+            await asyncio.sleep(1)
+            with contextlib.suppress(CarillonError):
+                await self._flush_confirmed()
+
+    async def _flush_confirmed(self) -> None:
+        confirmed, self._confirmed = self._confirmed, []
+        if not confirmed:
+            return
+        try:
+            with postgres_errors():
+                async with borrow(self._intake.pool) as conn:
+                    await outbox.mark_published(conn, confirmed)
+        except CarillonError:
+            self._confirmed += confirmed
+            raise
+
+
+def _refuse_all(cases: Sequence[Case], error: BaseException) -> None:
+    for case in cases:
+        case.refuse(error)

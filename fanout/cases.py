@@ -1,0 +1,138 @@
+"""What travels through the gates: an item as the door hands it in, the case made of it, and the answer that leaves."""
+
+from asyncio import Future
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from domain.clock import rfc3339
+from domain.decision import Decision
+from domain.delivery import DeliveryStatus
+from domain.errors import RequestRefused
+from domain.ids import NotificationId
+from domain.lanes import Channel
+from domain.notification import Mode, NotificationRequest, NotificationStatus
+from domain.reasons import Reason
+from preferences.model import Category, KnownRecipient
+from templates.catalog import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Whose key a request came with."""
+
+    tenant_id: UUID
+    mode: Mode
+    key_id: UUID
+    key_prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A client's Idempotency-Key, hashed with its tenant, and the fingerprint of what it came with (128 bits each)."""
+
+    key: UUID
+    fingerprint: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One request of good shape, and who sends it."""
+
+    sender: Sender
+    request: NotificationRequest
+    key: IdempotencyKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedDelivery:
+    """One delivery as accept planned it; `until` says when a deferred one is due."""
+
+    id: UUID
+    channel: Channel
+    address_id: UUID | None
+    status: DeliveryStatus
+    reason: Reason | None = None
+    until: datetime | None = None
+
+    def answer(self) -> dict[str, Any]:
+        """The delivery as the API shows it in a 202."""
+        shown: dict[str, Any] = {"id": str(self.id), "channel": str(self.channel), "status": str(self.status)}
+        if self.reason is not None:
+            shown["reason"] = str(self.reason)
+        if self.until is not None:
+            shown["until"] = rfc3339(self.until)
+        return shown
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The answer to one accepted request; a replay carries the first answer again."""
+
+    id: UUID
+    status: NotificationStatus
+    deliveries: tuple[PlannedDelivery, ...]
+    reason: Reason | None = None
+    duplicate_of: UUID | None = None
+    replayed: bool = False
+
+    def answer(self) -> dict[str, Any]:
+        """The body of a 202."""
+        shown: dict[str, Any] = {"id": str(self.id), "status": str(self.status)}
+        if self.reason is not None:
+            shown["reason"] = str(self.reason)
+        if self.duplicate_of is not None:
+            shown["duplicate_of"] = str(self.duplicate_of)
+        shown["deliveries"] = [delivery.answer() for delivery in self.deliveries]
+        return shown
+
+
+@dataclass(frozen=True, slots=True)
+class BulkAccepted:
+    """The answers to a bulk request, in its order."""
+
+    results: Sequence[Accepted | RequestRefused]
+    replayed: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Case:
+    """One item on its way through the gates: what is known of it so far, and what was decided.
+
+    Each gate fills in what the later ones need: words the category, message and channels, the recipient gate the
+    recipient, verdicts the times and decisions, the plan the deliveries.
+    """
+
+    item: Item
+    id: NotificationId
+    answer: Future[Accepted]
+    category: Category = field(init=False)
+    message: Message | None = None
+    channels: tuple[Channel, ...] = ()
+    recipient: KnownRecipient = field(init=False)
+    expires_at: datetime = field(init=False)
+    recheck_at: datetime | None = None
+    decisions: list[Decision] = field(default_factory=list)
+    deliveries: list[PlannedDelivery] = field(default_factory=list)
+    duplicate_of: UUID | None = None
+    has_waited: bool = False
+
+    @property
+    def request(self) -> NotificationRequest:
+        return self.item.request
+
+    @property
+    def tenant_id(self) -> UUID:
+        return self.item.sender.tenant_id
+
+    def refuse(self, refusal: BaseException) -> None:
+        """End this case with an error; the others of its batch go on."""
+        if not self.answer.done():
+            self.answer.set_exception(refusal)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this case still waits for its answer."""
+        return not self.answer.done()

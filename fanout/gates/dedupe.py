@@ -1,0 +1,44 @@
+"""The gate of duplicates: the first holder of a window sends, the others point at it."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from hashlib import blake2b
+from uuid import UUID
+
+import asyncpg
+
+from domain.decision import Decision, Gate
+from fanout.cases import Case
+from fanout.gates.recipient import identity
+from fanout.plan import mark_duplicate, would_send
+from tracking import once
+
+
+async def pass_dedupe(conn: asyncpg.Connection, cases: Sequence[Case]) -> None:
+    """Last of the gates, only for what would be sent: the first holder of a window sends, the others point at it."""
+    rivals: defaultdict[UUID, list[Case]] = defaultdict(list)
+    for case in cases:
+        if case.request.dedupe_key is None or not would_send(case):
+            case.decisions.append(Decision.passed(Gate.DEDUPE, asked=False))
+        else:
+            rivals[_dedupe_key(case)].append(case)
+    if not rivals:
+        return
+    windows = [once.Window(key, group[0].id, _window_s(group[0])) for key, group in rivals.items()]
+    held = await once.open_windows(conn, windows)
+    for key, group in rivals.items():
+        if key not in held:
+            group[0].decisions.append(Decision.passed(Gate.DEDUPE, window_s=_window_s(group[0])))
+        for case in group if key in held else group[1:]:
+            mark_duplicate(case, held.get(key, group[0].id))
+
+
+def _dedupe_key(case: Case) -> UUID:
+    sender = case.item.sender
+    parts = (sender.tenant_id.bytes, sender.mode.encode(), identity(case.recipient).bytes)
+    words = (case.category.name.encode(), (case.request.dedupe_key or "").encode())
+    return UUID(bytes=blake2b(b"\0".join((*parts, *words)), digest_size=16, person=b"dedupe").digest())
+
+
+def _window_s(case: Case) -> int:
+    return case.category.dedupe_window_s

@@ -1,0 +1,67 @@
+"""The gate of the recipient: who is meant, what is known of them now, and whether we know them at all."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+import asyncpg
+
+from domain.notification import Recipient
+from fanout.cases import Case
+from fanout.gates.words import refuse
+from plumbing.secrets import Seal
+from preferences import contacts
+from preferences.model import KnownRecipient
+
+Loaded = dict[UUID, dict[Recipient, KnownRecipient]]
+
+
+async def know_recipients(
+    conn: asyncpg.Connection, seal: Seal, cases: Sequence[Case], cached: Mapping[Case, KnownRecipient]
+) -> tuple[list[Case], Loaded]:
+    """Put to each case what is known of its recipient as of this transaction; unknown users are refused.
+
+    A cached recipient counts only at the version that PostgreSQL has now, so an opt-out is honoured by every
+    request accepted after it. What had to be loaded is returned by tenant, to be cached after the commit.
+    """
+    known: dict[Case, KnownRecipient] = {}
+    fetched: Loaded = {}
+    for tenant_id, members in _by_tenant(cases).items():
+        inline = [case.request.to for case in members if case.request.to.is_inline]
+        if inline:
+            await contacts.put_recipients(conn, seal, tenant_id, inline)
+        known |= await _still_current(conn, {case: cached[case] for case in members if case in cached})
+        missing = list(dict.fromkeys(case.request.to for case in members if case not in known))
+        if missing:
+            loaded = fetched[tenant_id] = await contacts.load(conn, seal, tenant_id, missing)
+            known |= {case: loaded[case.request.to] for case in members if case.request.to in loaded}
+    for case in cases:
+        if case in known:
+            case.recipient = known[case]
+        else:
+            detail = f"there is no user {case.request.to.user!r}; send its email or phone along to create it"
+            case.refuse(refuse("unknown_recipient", "/to", detail))
+    return [case for case in cases if case in known], fetched
+
+
+async def _still_current(conn: asyncpg.Connection, cached: Mapping[Case, KnownRecipient]) -> dict[Case, KnownRecipient]:
+    """Those cached recipients whose version is still that of PostgreSQL, asked in one statement."""
+    trusted = {case: known for case, known in cached.items() if not case.request.to.is_inline}
+    if not trusted:
+        return {}
+    users = [known.user_id for known in trusted.values() if known.user_id is not None]
+    alone = [identity(known) for known in trusted.values() if known.user_id is None]
+    versions = await contacts.versions(conn, users, alone)
+    return {case: known for case, known in trusted.items() if versions.get(identity(known)) == known.version}
+
+
+def identity(known: KnownRecipient) -> UUID:
+    """The user's id, or for an address alone its contact's."""
+    return known.user_id or next(iter(known.contacts.values()))
+
+
+def _by_tenant(cases: Sequence[Case]) -> dict[UUID, list[Case]]:
+    grouped: defaultdict[UUID, list[Case]] = defaultdict(list)
+    for case in cases:
+        grouped[case.tenant_id].append(case)
+    return grouped

@@ -1,0 +1,98 @@
+"""The gates that speak of one channel each: address, category, consent, user limit, schedule, quiet hours. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from domain.decision import Decision, Gate, Verdict
+from domain.lanes import Channel, Priority
+from domain.notification import NotificationRequest
+from domain.reasons import Reason
+from fanout.cases import Case
+from plumbing.limiter import Answer
+from preferences import rules
+from preferences.model import Category, Kind, KnownRecipient
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the limits said of a case: of its key, and of its user on each channel that is limited."""
+
+    key: Answer
+    user: Mapping[Channel, Answer]
+
+
+def judge(case: Case, told: Told, *, now: datetime) -> None:
+    """Keep what the gates before said of the whole request, and ask those that speak of one channel, for each.
+
+    Needs the case's category, channels and recipient; sets its decisions, expiry and recheck time.
+    """
+    begin_at = max(now, case.request.send_at or now)
+    lifetime_s = case.request.expires_in_s or case.category.expires_in_s
+    case.expires_at = begin_at + timedelta(seconds=lifetime_s)
+    case.recheck_at = rules.recheck_at(case.category, case.recipient, case.request.priority, now=begin_at)
+    case.duplicate_of = None
+    asked = (decision for channel in case.channels for decision in _about_one(case, channel, told, begin_at))
+    case.decisions = [*_about_all(case, told), *asked]
+
+
+def _about_all(case: Case, told: Told) -> list[Decision]:
+    known, request = case.recipient, case.request
+    words = {"template": case.message.name, "version": case.message.version} if case.message else {"content": True}
+    decisions = [
+        Decision.passed(Gate.SHAPE),
+        Decision.passed(Gate.KEY_LIMIT, remaining=told.key.remaining, burst=told.key.limit),
+        Decision.passed(Gate.IDEMPOTENCY, key=case.item.key is not None),
+        Decision.passed(Gate.RECIPIENT, known_as="user" if known.user_id else "address", version=known.version),
+        Decision.passed(Gate.TEMPLATE, category=case.category.name, **words),
+    ]
+    if request.send_at is not None:
+        return [*decisions, Decision.defer(Gate.SCHEDULE, Reason.SCHEDULED, request.send_at)]
+    return [*decisions, Decision.passed(Gate.SCHEDULE, send_at=None)]
+
+
+def _about_one(case: Case, channel: Channel, told: Told, begin_at: datetime) -> list[Decision]:
+    """The verdicts on one channel, up to the first that suppresses it."""
+    category, recipient, priority = case.category, case.recipient, case.request.priority
+    asked: list[Decision] = []
+    for decision in (
+        _pass_address(recipient, channel),
+        _pass_category(category, channel),
+        rules.judge(category, recipient, channel, now=begin_at),
+        _pass_user_limit(told.user.get(channel), channel),
+        rules.quiet(category, recipient, channel, priority, now=begin_at, expires_at=case.expires_at),
+    ):
+        asked.append(decision)
+        if decision.verdict is Verdict.SUPPRESS:
+            break
+    return asked
+
+
+def _pass_address(recipient: KnownRecipient, channel: Channel) -> Decision:
+    if channel in recipient.contacts:
+        return Decision.passed(Gate.RECIPIENT, channel)
+    return Decision.suppress(Gate.RECIPIENT, Reason.NO_ADDRESS, channel)
+
+
+def _pass_category(category: Category, channel: Channel) -> Decision:
+    allowed = [str(each) for each in category.channels]
+    if channel in category.channels:
+        return Decision.passed(Gate.TEMPLATE, channel, category=category.name)
+    return Decision.suppress(
+        Gate.TEMPLATE, Reason.CHANNEL_NOT_IN_CATEGORY, channel, category=category.name, channels=allowed
+    )
+
+
+def _pass_user_limit(answer: Answer | None, channel: Channel) -> Decision:
+    if answer is None:
+        return Decision.passed(Gate.USER_LIMIT, channel, limited=False)
+    if answer.allowed:
+        return Decision.passed(Gate.USER_LIMIT, channel, remaining=answer.remaining)
+    return Decision.suppress(
+        Gate.USER_LIMIT, Reason.RATE_LIMITED, channel, burst=answer.limit, retry_after_s=answer.retry_after_s
+    )
+
+
+def is_limited_per_user(request: NotificationRequest, category: Category) -> bool:
+    """Whether the user x channel limit applies: a password reset must not starve behind chatter."""
+    return request.priority is not Priority.CRITICAL and category.kind is not Kind.CRITICAL

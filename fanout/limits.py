@@ -1,0 +1,130 @@
+"""What may be sent how fast: per API key, and per user and channel. One Redis round trip per tenant and batch.
+
+The same trip brings what is cached of the recipients. A token spent on what is not sent in the end (opted out, a
+duplicate, a replay) is given back.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from uuid import UUID
+
+from domain.delivery import DeliveryStatus
+from domain.errors import RequestRefused
+from domain.lanes import Channel
+from domain.notification import Recipient
+from fanout.cases import Case
+from fanout.gates.verdicts import Told, is_limited_per_user
+from plumbing.limiter import Answer, Limit, Limiter
+from preferences import cache as recipient_cache
+from preferences.model import KnownRecipient
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Notifications per second and key; deliveries per hour, user and channel. Bursts are what may come at once."""
+
+    key_per_s: float
+    key_burst: int
+    user_per_hour: float
+    user_burst: int
+
+
+@dataclass(slots=True)
+class Spent:
+    """What the limits said of each case, and what can be given back."""
+
+    by_key: dict[Case, Answer] = field(default_factory=dict)
+    by_user: dict[Case, dict[Channel, Answer]] = field(default_factory=dict)
+    limits: dict[tuple[Case, Channel], Limit] = field(default_factory=dict)
+
+    def told(self, case: Case) -> Told:
+        """What the limits said of this case; a channel that is missing is not limited."""
+        return Told(self.by_key[case], self.by_user.get(case, {}))
+
+    def unused(self) -> dict[UUID, list[Limit]]:
+        """By tenant, the tokens that were spent on what will not be sent."""
+        back: defaultdict[UUID, list[Limit]] = defaultdict(list)
+        for (case, channel), limit in self.limits.items():
+            sent = any(d.channel is channel and d.status is not DeliveryStatus.SUPPRESSED for d in case.deliveries)
+            if self.by_user[case][channel].allowed and not sent:
+                back[case.tenant_id].append(Limit(limit.key, limit.per_s, limit.burst, -1))
+        return back
+
+
+async def ask(
+    limiter: Limiter, policy: Policy, cases: Sequence[Case], *, free_of_charge: bool
+) -> tuple[Spent, dict[Case, KnownRecipient]]:
+    """Ask every limit and read what is cached of every recipient. Cases over their key's limit are refused (429).
+
+    With `free_of_charge` the limits only look.
+    """
+    spent, known = Spent(), {}
+    tenants: defaultdict[UUID, list[Case]] = defaultdict(list)
+    for case in cases:
+        tenants[case.tenant_id].append(case)
+    cost = 0 if free_of_charge else 1
+    for cached in await asyncio.gather(
+        *(_ask_tenant(limiter, policy, tenant, members, spent, cost) for tenant, members in tenants.items())
+    ):
+        known.update(cached)
+    return spent, known
+
+
+async def give_back(limiter: Limiter, spent: Spent) -> None:
+    """Return the tokens that were spent on what will not be sent."""
+    for limits in spent.unused().values():
+        await limiter.look_up([], limits)
+
+
+async def _ask_tenant(
+    limiter: Limiter, policy: Policy, tenant: UUID, cases: Sequence[Case], spent: Spent, cost: int
+) -> dict[Case, KnownRecipient]:
+    recipients = {case: recipient_cache.key(tenant, case.request.to) for case in cases if not case.request.to.is_inline}
+    read_keys = list(dict.fromkeys(recipients.values()))
+    limits = [_key_limit(policy, case, cost) for case in cases]
+    per_user = [
+        (case, channel, _user_limit(policy, tenant, case.request.to, channel, cost))
+        for case in cases
+        if is_limited_per_user(case.request, case.category)
+        for channel in case.channels
+    ]
+    values, answers = await limiter.look_up(read_keys, [*limits, *(limit for _, _, limit in per_user)])
+    for case, answer in zip(cases, answers[: len(cases)], strict=True):
+        spent.by_key[case] = answer
+        if not answer.allowed:
+            case.refuse(_over_key_limit(policy, answer))
+    for (case, channel, limit), answer in zip(per_user, answers[len(cases) :], strict=True):
+        spent.by_user.setdefault(case, {})[channel] = answer
+        if cost:
+            spent.limits[(case, channel)] = limit
+    blobs = dict(zip(read_keys, values, strict=True))
+    found = {case: blob for case, key in recipients.items() if (blob := blobs[key]) is not None}
+    return {case: known for case, blob in found.items() if (known := recipient_cache.decode(blob)) is not None}
+
+
+def _key_limit(policy: Policy, case: Case, cost: int) -> Limit:
+    sender = case.item.sender
+    key = f"{{t:{sender.tenant_id}}}:limit:key:{sender.key_id.hex}"
+    return Limit(key, policy.key_per_s, policy.key_burst, cost)
+
+
+def _user_limit(policy: Policy, tenant: UUID, to: Recipient, channel: Channel, cost: int) -> Limit:
+    """The recipient stands in the key as a hash: no address is ever a Redis key."""
+    name = to.user or to.email or to.phone or ""
+    digest = blake2b(name.encode(), digest_size=16, key=tenant.bytes).hexdigest()
+    key = f"{{t:{tenant}}}:limit:user:{channel}:{digest}"
+    return Limit(key, policy.user_per_hour / 3600, policy.user_burst, cost)
+
+
+def _over_key_limit(policy: Policy, answer: Answer) -> RequestRefused:
+    detail = f"this key may send {policy.key_per_s:g} notifications per second, {policy.key_burst} at once"
+    window_s = max(1, round(policy.key_burst / policy.key_per_s))
+    headers = {
+        "RateLimit-Policy": f'"key";q={policy.key_burst};w={window_s}',
+        "RateLimit": f'"key";r={answer.remaining};t={answer.reset_s}',
+    }
+    wait_s = max(1, answer.retry_after_s)
+    return RequestRefused("rate_limited", detail, 429, retry_after_s=wait_s, headers=headers)

@@ -1,0 +1,47 @@
+"""Decisions x addresses -> deliveries. Pure: what the gates said comes in, what will be sent comes out."""
+
+from uuid import UUID
+
+from domain.decision import Decision, Gate, Verdict
+from domain.delivery import DeliveryStatus
+from domain.ids import delivery_id
+from domain.lanes import Channel
+from domain.reasons import Reason
+from fanout.cases import Case, PlannedDelivery
+
+
+def plan(case: Case) -> None:
+    """Make the case's deliveries from its decisions: one for each channel, in order."""
+    case.deliveries = [
+        _plan_one(case, channel, delivery_id(case.id, ordinal)) for ordinal, channel in enumerate(case.channels, 1)
+    ]
+
+
+def _plan_one(case: Case, channel: Channel, identifier: UUID) -> PlannedDelivery:
+    address_id = case.recipient.contacts.get(channel)
+    spoken = [d for d in case.decisions if d.channel in (channel, None)]
+    refusal = next((d for d in spoken if d.verdict is Verdict.SUPPRESS), None)
+    if refusal is not None:
+        return PlannedDelivery(identifier, channel, address_id, DeliveryStatus.SUPPRESSED, refusal.reason)
+    waits = [(d.until, d.reason) for d in spoken if d.until is not None]
+    if waits:
+        until, reason = max(waits)
+        return PlannedDelivery(identifier, channel, address_id, DeliveryStatus.DEFERRED, reason, until)
+    return PlannedDelivery(identifier, channel, address_id, DeliveryStatus.QUEUED)
+
+
+def mark_duplicate(case: Case, first: UUID) -> None:
+    """Suppress what the case would have sent, because `first` holds its dedupe window."""
+    case.duplicate_of = first
+    case.decisions.append(Decision.suppress(Gate.DEDUPE, Reason.DUPLICATE, duplicate_of=str(first)))
+    case.deliveries = [
+        each
+        if each.status is DeliveryStatus.SUPPRESSED
+        else PlannedDelivery(each.id, each.channel, each.address_id, DeliveryStatus.SUPPRESSED, Reason.DUPLICATE)
+        for each in case.deliveries
+    ]
+
+
+def would_send(case: Case) -> bool:
+    """Whether anything of the case is still to be sent."""
+    return any(each.status is not DeliveryStatus.SUPPRESSED for each in case.deliveries)
