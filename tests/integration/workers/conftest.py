@@ -1,0 +1,38 @@
+"""A stage per test, with the broker's queues empty; and the environment of a role as a process."""
+
+import os
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from plumbing.broker import topology
+from plumbing.broker.connection import connect
+from plumbing.broker.publisher import Publisher
+from tests.integration.workers.stage import Stage
+
+
+@pytest.fixture
+async def stage(hot_pool: asyncpg.Pool, amqp_url: str) -> AsyncIterator[Stage]:
+    """Real servers and a scripted channel; what earlier tests left in the queues is gone."""
+    connection = await connect(amqp_url, "test publisher")
+    publisher = await Publisher.open(connection)
+    async with connection.channel() as amqp_channel:
+        for queue in topology.QUEUES:
+            await (await amqp_channel.get_queue(queue.name)).purge()
+    yield Stage(hot_pool, amqp_url, publisher)
+    await publisher.close()
+    await connection.close()
+
+
+@pytest.fixture
+def environment(database_url: str, redis_url: str, amqp_url: str) -> dict[str, str]:
+    """What a role is told from outside."""
+    return {
+        **os.environ,
+        "CARILLON_DATABASE_URL": database_url,
+        "CARILLON_REDIS_URL": redis_url,
+        "CARILLON_AMQP_URL": amqp_url,
+        "CARILLON_SECRET_KEY": "a-secret-only-for-tests-0123456789abcdef",
+        "CARILLON_METRICS_PORT": "0",
+    }

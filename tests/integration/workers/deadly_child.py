@@ -1,0 +1,42 @@
+"""A child of quarantine whose provider kills the process for one delivery, named in DEADLY; a program of its own."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from uuid import UUID
+
+from channels.base import Outcome, Outgoing
+from domain.lanes import Channel
+from domain.notification import Mode
+from plumbing.broker.connection import connect
+from plumbing.broker.publisher import Publisher
+from plumbing.database import open_hot_pool
+from tests.integration.workers.stage import ScriptedChannels, Stage
+from workers.alone import work_alone
+
+
+class DeadlyChannels(ScriptedChannels):
+    """Whoever sends the deadly one dies of it."""
+
+    async def send(self, channel: Channel, mode: Mode, slice_: Sequence[Outgoing]) -> list[Outcome]:
+        if str(slice_[0].id) == os.environ["DEADLY"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return await super().send(channel, mode, slice_)
+
+
+async def main(channel: Channel, delivery: UUID) -> None:
+    pool = await open_hot_pool(os.environ["STAGE_DATABASE_URL"], size=2)
+    connection = await connect(os.environ["STAGE_AMQP_URL"], "test child")
+    publisher = await Publisher.open(connection)
+    stage = Stage(pool, os.environ["STAGE_AMQP_URL"], publisher)
+    stage.channels = DeadlyChannels()
+    await work_alone(stage.crew(), channel, delivery)
+    await publisher.close()
+    await connection.close()
+    await pool.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Channel(sys.argv[1]), UUID(sys.argv[2])))

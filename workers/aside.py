@@ -1,0 +1,62 @@
+"""What a claim did not get: not due yet, to be judged again, somebody else's, or over. Nothing of it is lost."""
+
+import asyncio
+from collections import defaultdict
+from uuid import UUID
+
+import structlog
+
+from domain.errors import CarillonError
+from plumbing import metrics
+from tracking.claim import Claim
+from workers.backoff import PARKING_LEVEL, rest_for
+from workers.crew import Crew
+from workers.parcels import Piece, by_parcel, settle
+
+log = structlog.get_logger(__name__)
+
+
+async def set_aside(crew: Crew, answer: Claim, pieces: list[Piece]) -> list[Piece]:
+    """Settle what this worker need not do; answers the pieces that passed the second judgement, to be claimed again.
+
+    Leased and ended ones are settled (their owner, or the sweeper, sees to them); those not due rest in the broker.
+    """
+    held: defaultdict[UUID, list[Piece]] = defaultdict(list)
+    for piece in pieces:
+        held[piece.id].append(piece)
+    again = await _judge_again(crew, answer, held)
+    await _let_rest(crew, answer, held)
+    await settle([piece for copies in held.values() for piece in copies])
+    return again
+
+
+async def _judge_again(crew: Crew, answer: Claim, held: defaultdict[UUID, list[Piece]]) -> list[Piece]:
+    """Take what may be claimed again out of `held`; what could not be judged now is parked and tried later."""
+    if not answer.stale:
+        return []
+    try:
+        passed = await crew.rejudge(answer.stale)
+    except CarillonError as error:
+        log.warning("rejudge.failed", size=len(answer.stale), error=str(error))
+        await _publish(crew, [piece for stale in answer.stale for piece in held[stale.id]], PARKING_LEVEL)
+        return []
+    return [piece for delivery in passed for piece in held.pop(delivery, [])]
+
+
+async def _let_rest(crew: Crew, answer: Claim, held: defaultdict[UUID, list[Piece]]) -> None:
+    """Publish what is not due to the level that ends after it is; beyond two hours PostgreSQL has it anyway."""
+    now = crew.clock()
+    by_level: defaultdict[str, list[Piece]] = defaultdict(list)
+    for delivery, due_at in answer.not_due:
+        level = rest_for((due_at - now).total_seconds()).level
+        if level is not None:
+            by_level[level].extend(held[delivery][:1])
+    await asyncio.gather(*(_publish(crew, pieces, level) for level, pieces in by_level.items()))
+
+
+async def _publish(crew: Crew, pieces: list[Piece], level: str) -> None:
+    for parcel, ids in by_parcel(pieces):
+        if await crew.publisher.publish_retry(parcel.part(ids), level):
+            metrics.PARKED.labels(lane=parcel.envelope.lane).inc(len(ids))
+        else:
+            log.warning("rest.left_to_sweeper", deliveries=len(ids))

@@ -1,0 +1,45 @@
+"""What every hand of a worker works with, given once at the start."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Protocol
+from uuid import UUID
+
+import asyncpg
+
+from channels.base import Outcome, Outgoing
+from domain.clock import Clock, utc_now
+from domain.lanes import Channel
+from domain.notification import Mode
+from plumbing.broker.publisher import Publisher
+from tracking.claim import Claimed, Stale
+
+
+class Sending(Protocol):
+    """The channels, as a worker needs them: a slice in, one outcome for each out, in order."""
+
+    def timeout_s(self, channel: Channel) -> float:
+        """How long a call takes at most: a lease lasts a little longer."""
+
+    async def send(self, channel: Channel, mode: Mode, slice_: Sequence[Outgoing]) -> list[Outcome]:
+        """Send; raises nothing but CancelledError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Pools, channels and the rooms' answers that delivering needs."""
+
+    pool: asyncpg.Pool
+    publisher: Publisher
+    sending: Sending
+    compose: Callable[[Claimed], Awaitable[Outgoing]]
+    """Renders a claimed delivery; raises Permanent when its words cannot be made, Unavailable when not now."""
+    rejudge: Callable[[list[Stale]], Awaitable[set[UUID]]]
+    """Decides again about deliveries whose judgement is stale; answers those that may go on."""
+    may_repeat: Callable[[Claimed], Awaitable[bool]]
+    """Whether the delivery's category takes a possible second copy over none, after an ambiguous outcome."""
+    suppress: Callable[[Claimed], Awaitable[None]]
+    """Puts a dead address on the suppression list."""
+    clock: Clock = utc_now
+    rng: Random = field(default_factory=Random)

@@ -1,0 +1,143 @@
+"""What an attempt's outcome means for its delivery: sent, rest, failed, ambiguous, or back untouched. Pure.
+
+Outcome                 ending
+Sent                    sent
+Transient, Throttled    resting, by the lane's ladder; failed(retries_exhausted) after the last step or past expiry
+Permanent               failed; RecipientGone also goes on the suppression list
+Ambiguous               by the category: rest and try again, or ambiguous and hold
+NotSent, CircuitOpen    given back: no attempt counted, ten seconds' parking
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+
+from channels.base import Outcome, Sent
+from domain.delivery import DeliveryStatus
+from domain.errors import Ambiguous, DeliveryFailure, NotSent, RecipientGone, Throttled, Transient
+from domain.lanes import Lane
+from domain.reasons import Reason
+from plumbing.metrics import AttemptResult
+from tracking.claim import Claimed
+from tracking.finish import Finished
+from workers.backoff import Rest, rest_after
+
+REPAIRABLE = frozenset(
+    {
+        Reason.TEMPLATE_MISSING_VARIABLE,
+        Reason.TEMPLATE_ERROR,
+        Reason.CONTENT_TOO_LARGE,
+        Reason.CONTENT_REJECTED,
+        Reason.PROVIDER_REJECTED,
+        Reason.PROVIDER_UNCONFIGURED,
+        Reason.PROVIDER_CREDENTIALS,
+        Reason.RETRIES_EXHAUSTED,
+    }
+)
+"""Failures that an operator may repair and replay: they become dead letters. The recipient's own do not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One provider call that was made, or was about to be: when it began and how long it took (wall time)."""
+
+    claimed: Claimed
+    outcome: Outcome
+    begun_at: datetime
+    duration_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ends. Either `finished` is written, or (None) the claim is given back for `reason`."""
+
+    claimed: Claimed
+    result: AttemptResult
+    finished: Finished | None
+    reason: Reason | None = None
+    detail: str = ""
+    rest: Rest | None = None
+    is_gone: bool = False
+
+    @property
+    def is_dead_letter(self) -> bool:
+        """Whether an operator should see it: it failed, and not because of the recipient."""
+        return (
+            self.finished is not None
+            and self.finished.status is DeliveryStatus.FAILED
+            and self.finished.reason in REPAIRABLE
+        )
+
+
+def conclude(attempt: Attempt, *, may_repeat: bool, now: datetime, rng: Random) -> Ending:
+    """What becomes of a delivery after `attempt`; `may_repeat` is its category's answer to an ambiguous outcome."""
+    outcome, claimed = attempt.outcome, attempt.claimed
+    if isinstance(outcome, Sent):
+        return Ending(claimed, AttemptResult.SENT, _finished(attempt, DeliveryStatus.SENT, None))
+    if isinstance(outcome, NotSent):
+        return Ending(claimed, AttemptResult.NOT_SENT, None, outcome.reason, outcome.answer)
+    result = _result(outcome)
+    if isinstance(outcome, Transient) or (isinstance(outcome, Ambiguous) and may_repeat):
+        return _rest(attempt, outcome, result, now=now, rng=rng)
+    status = DeliveryStatus.AMBIGUOUS if isinstance(outcome, Ambiguous) else DeliveryStatus.FAILED
+    return Ending(
+        claimed,
+        result,
+        _finished(attempt, status, outcome.reason),
+        outcome.reason,
+        outcome.answer,
+        is_gone=isinstance(outcome, RecipientGone),
+    )
+
+
+def _rest(attempt: Attempt, failure: DeliveryFailure, result: AttemptResult, *, now: datetime, rng: Random) -> Ending:
+    claimed = attempt.claimed
+    rest = rest_after(
+        Lane(claimed.channel, claimed.priority),
+        claimed.attempt,
+        left_s=(claimed.expires_at - now).total_seconds(),
+        retry_after_s=failure.retry_after_s if isinstance(failure, Transient) else None,
+        rng=rng,
+    )
+    if rest is None:
+        last = f"{failure.reason}: {failure.answer}" if failure.answer else str(failure.reason)
+        finished = _finished(attempt, DeliveryStatus.FAILED, Reason.RETRIES_EXHAUSTED, answer=last)
+        return Ending(claimed, result, finished, Reason.RETRIES_EXHAUSTED, last)
+    finished = _finished(
+        attempt, DeliveryStatus.RESTING, failure.reason, next_attempt_at=now + timedelta(seconds=rest.wait_s)
+    )
+    return Ending(claimed, result, finished, failure.reason, failure.answer, rest)
+
+
+def _result(failure: DeliveryFailure) -> AttemptResult:
+    if isinstance(failure, Throttled):
+        return AttemptResult.THROTTLED
+    if isinstance(failure, Transient):
+        return AttemptResult.TRANSIENT
+    return AttemptResult.AMBIGUOUS if isinstance(failure, Ambiguous) else AttemptResult.PERMANENT
+
+
+def _finished(
+    attempt: Attempt,
+    status: DeliveryStatus,
+    reason: Reason | None,
+    *,
+    answer: str | None = None,
+    next_attempt_at: datetime | None = None,
+) -> Finished:
+    claimed, outcome = attempt.claimed, attempt.outcome
+    sent = outcome if isinstance(outcome, Sent) else None
+    return Finished(
+        id=claimed.id,
+        lease_token=claimed.lease_token,
+        attempt=claimed.attempt,
+        envelope_id=claimed.envelope_id,
+        status=status,
+        reason=reason,
+        provider=sent.provider if sent else None,
+        provider_id=sent.provider_id if sent else None,
+        next_attempt_at=next_attempt_at,
+        begun_at=attempt.begun_at,
+        answer=outcome.answer if answer is None else answer,
+        duration_ms=sent.duration_ms if sent else attempt.duration_ms,
+    )

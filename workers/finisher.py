@@ -1,0 +1,242 @@
+"""Writes down how attempts ended, many in one transaction: then publishes what rests, then acknowledges.
+
+Group commit: a batch closes when the one before it has committed, so a lone ending never waits and a crowd shares a
+transaction. A crash between any two steps leaves a message that comes again or a row that the sweeper finds.
+"""
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from domain.delivery import DeliveryStatus
+from domain.errors import Unavailable
+from domain.ids import uuid7
+from domain.lanes import Lane
+from domain.reasons import Reason
+from plumbing import metrics
+from plumbing.broker.envelope import Envelope
+from plumbing.failpoints import Failpoint, reach
+from tracking.claim import Claimed
+from tracking.finish import finish, give_back
+from workers.backoff import PARKING_LEVEL
+from workers.crew import Crew
+from workers.endings import Ending
+from workers.parcels import Piece, settle
+
+MAX_BATCH = 500
+AGAIN_S = 0.5
+"""PostgreSQL did not take a batch: so long until the next try."""
+
+PUBLISH_TRIES = 3
+
+log = structlog.get_logger(__name__)
+
+
+class Ended(NamedTuple):
+    """An ending, and the messages that wait for it (none in quarantine)."""
+
+    ending: Ending
+    pieces: Sequence[Piece] = ()
+
+
+class Finisher:
+    """Takes endings and sees them through; `drain` before the process ends."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._waiting: deque[Ended] = deque()
+        self._added = asyncio.Event()
+        self._following: set[asyncio.Task[None]] = set()
+        self._run: asyncio.Task[None] | None = None
+        self._busy = 0
+        self._is_closing = False
+
+    @property
+    def backlog(self) -> int:
+        """Endings not written yet."""
+        return len(self._waiting) + self._busy
+
+    def open(self) -> None:
+        """Begin to write."""
+        self._run = asyncio.create_task(self._write_all(), name="finisher")
+
+    def add(self, ended: Ended) -> None:
+        """Take one ending; returns at once."""
+        self._waiting.append(ended)
+        self._added.set()
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Write, publish and acknowledge all that was added, then stop; False when the time was not enough."""
+        self._is_closing = True
+        self._added.set()
+        left = {task for task in (self._run, *self._following) if task is not None}
+        try:
+            async with asyncio.timeout(timeout_s):
+                while left:
+                    await asyncio.wait(left)
+                    left = set(self._following)
+        except TimeoutError:
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+            return False
+        return True
+
+    async def _write_all(self) -> None:
+        while self._waiting or not self._is_closing:
+            await self._added.wait()
+            self._added.clear()
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+                self._busy = len(batch)
+                for alike in _by_kind(batch):
+                    await self._write_until_done(alike)
+                self._busy = 0
+
+    async def _write_until_done(self, batch: list[Ended]) -> None:
+        while True:
+            try:
+                written = await self._write(batch)
+            except Unavailable as error:
+                log.warning("finish.postponed", size=len(batch), error=str(error))
+                await asyncio.sleep(AGAIN_S)
+                continue
+            except Exception:
+                if len(batch) > 1:  # one of them is guilty: alone each errs for itself
+                    for ended in batch:
+                        await self._write_until_done([ended])
+                else:
+                    log.exception("finish.failed", delivery_id=str(batch[0].ending.claimed.id))
+                    await settle(list(batch[0].pieces))  # its lease runs out, and the sweeper judges it
+                return
+            task = asyncio.create_task(self._follow(batch, written))
+            self._following.add(task)
+            task.add_done_callback(self._following.discard)
+            return
+
+    async def _write(self, batch: list[Ended]) -> set[UUID]:
+        """Write endings of one kind; the ids that were still ours and stand as their ending says."""
+        metrics.FINISH_BATCH_SIZE.observe(len(batch))
+        finished = [ended.ending.finished for ended in batch if ended.ending.finished is not None]
+        if finished:
+            result = await finish(self._crew.pool, finished)
+            return result.written - result.cancelled
+        claims = [(ended.ending.claimed.id, ended.ending.claimed.lease_token) for ended in batch]
+        return await give_back(self._crew.pool, claims, reason=batch[0].ending.reason or Reason.SHUTDOWN)
+
+    async def _follow(self, batch: list[Ended], written: set[UUID]) -> None:
+        """After the commit: publish what rests and what failed for good, then acknowledge."""
+        reach(Failpoint.WORKER_AFTER_FINISH)
+        endings = [ended.ending for ended in batch if ended.ending.claimed.id in written]
+        for ending in endings:
+            tell(ending)
+        await self._publish_resting(endings)
+        for ending in endings:
+            if ending.is_dead_letter:
+                await publish_dead(self._crew, ending)
+            if ending.is_gone:
+                await self._suppress(ending.claimed)
+        await settle([piece for ended in batch for piece in ended.pieces])
+
+    async def _publish_resting(self, endings: list[Ending]) -> None:
+        """One envelope per outbox row and level; what is not confirmed after three tries is the sweeper's."""
+        bundles: defaultdict[tuple[UUID, UUID, Lane, str], list[UUID]] = defaultdict(list)
+        for ending in endings:
+            level = _level(ending)
+            if level is not None:
+                claimed = ending.claimed
+                lane = Lane(claimed.channel, claimed.priority)
+                bundles[(claimed.envelope_id or uuid7(), claimed.tenant_id, lane, level)].append(claimed.id)
+        waiting = [
+            (Envelope(envelope, tenant, lane, tuple(ids)), level)
+            for (envelope, tenant, lane, level), ids in bundles.items()
+        ]
+        for turn in range(PUBLISH_TRIES):
+            answers = await asyncio.gather(
+                *(self._crew.publisher.publish_retry(envelope, level) for envelope, level in waiting)
+            )
+            waiting = [one for one, is_confirmed in zip(waiting, answers, strict=True) if not is_confirmed]
+            if not waiting:
+                return
+            await asyncio.sleep(turn + 1)
+        log.warning("rest.left_to_sweeper", envelopes=len(waiting))
+
+    async def _suppress(self, claimed: Claimed) -> None:
+        try:
+            await self._crew.suppress(claimed)
+        except Unavailable as error:  # the next failure of this address suppresses it
+            log.warning("suppression.missed", delivery_id=str(claimed.id), error=str(error))
+
+
+def _by_kind(batch: list[Ended]) -> list[list[Ended]]:
+    """What is finished, and what is given back for each reason: each is one transaction, tried again by itself."""
+    kinds: defaultdict[Reason | None, list[Ended]] = defaultdict(list)
+    for ended in batch:
+        kinds[ended.ending.reason if ended.ending.finished is None else None].append(ended)
+    return list(kinds.values())
+
+
+def _level(ending: Ending) -> str | None:
+    """The retry level on which a delivery rests; None when it has ended, or waits in PostgreSQL."""
+    if ending.finished is None:
+        return PARKING_LEVEL
+    return ending.rest.level if ending.rest is not None else None
+
+
+def tell(ending: Ending) -> None:
+    """The one canonical line, and the counts, of one delivery's attempt."""
+    claimed, finished = ending.claimed, ending.finished
+    lane = Lane(claimed.channel, claimed.priority)
+    metrics.ATTEMPTS.labels(channel=claimed.channel, result=ending.result).inc()
+    if finished is None:
+        metrics.PARKED.labels(lane=lane).inc()
+    else:
+        metrics.DELIVERIES.labels(channel=claimed.channel, status=finished.status).inc()
+    if ending.rest is not None:
+        metrics.RETRIES.labels(lane=lane).inc()
+    log.info(
+        "delivery.parked" if finished is None else _EVENTS[finished.status],
+        delivery_id=str(claimed.id),
+        tenant_id=str(claimed.tenant_id),
+        lane=str(lane),
+        mode=claimed.mode,
+        category=claimed.category,
+        template=claimed.template,
+        attempt=claimed.attempt,
+        result=ending.result,
+        reason=ending.reason,
+        provider=finished.provider if finished else None,
+        duration_ms=round(finished.duration_ms, 1) if finished else None,
+        rest=ending.rest.level if ending.rest else None,
+    )
+
+
+_EVENTS = {
+    DeliveryStatus.SENT: "delivery.sent",
+    DeliveryStatus.RESTING: "delivery.rested",
+    DeliveryStatus.FAILED: "delivery.failed",
+    DeliveryStatus.AMBIGUOUS: "delivery.left_ambiguous",
+}
+
+
+async def publish_dead(crew: Crew, ending: Ending) -> bool:
+    """Tell the archive that a delivery failed in a way that an operator may repair."""
+    claimed = ending.claimed
+    body = msgspec.json.encode(
+        {
+            "delivery_id": claimed.id,
+            "tenant_id": claimed.tenant_id,
+            "channel": claimed.channel,
+            "reason": ending.reason,
+            "detail": ending.detail,
+            "template": claimed.template,
+            "template_version": claimed.template_version,
+            "attempt": claimed.attempt,
+        }
+    )
+    return await crew.publisher.publish_dead(claimed.channel, body, {"x-reason": str(ending.reason)})

@@ -1,0 +1,99 @@
+"""What worker and scheduler have in common as processes: a stop by signal, a ready line, a watchdog."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from domain.errors import CarillonError, Unavailable
+
+TICK_S = 1.0
+STALE_S = 60.0
+LATEST_END_S = 29.0
+
+
+class RoleStuck(CarillonError):
+    """The process stands but does not work: it ends, so that whoever supervises it starts a new one."""
+
+
+def stop_by_signal() -> asyncio.Event:
+    """An event that SIGTERM or SIGINT sets."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+class Connected(Protocol):
+    """Something that knows whether its connection stands."""
+
+    @property
+    def is_connected(self) -> bool: ...
+
+
+async def need_connection(connected: Connected) -> None:
+    """A health probe: Unavailable while the connection to RabbitMQ is lost."""
+    if not connected.is_connected:
+        raise Unavailable("RabbitMQ", "the connection is lost")
+
+
+def tell_ready(role: str, metrics_url: str) -> None:
+    """Say on standard output, in one line of JSON, that the role works now."""
+    print(json.dumps({"ready": role, "metrics_url": metrics_url, "pid": os.getpid()}), flush=True)
+
+
+async def watch(stop: asyncio.Event, tick: Callable[[], str | None], *, stale_s: float = STALE_S) -> None:
+    """Return when `stop` is set. `tick`, asked every second, says what is stuck (or None).
+
+    Stuck for `stale_s` seconds on end raises RoleStuck. An event loop that does not turn for a minute ends the process
+    from a thread: nothing else would.
+    """
+    beat = _Heart()
+    threading.Thread(target=_guard, args=(beat,), daemon=True, name="watchdog").start()
+    well_s = time.monotonic()
+    try:
+        while not stop.is_set():
+            beat.last_s = time.monotonic()
+            trouble = tick()
+            if trouble is None:
+                well_s = time.monotonic()
+            elif time.monotonic() - well_s > stale_s:
+                raise RoleStuck(f"{trouble} for {stale_s:g} s")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await stop.wait()
+    finally:
+        beat.is_over.set()
+
+
+def end_in_time(latest_s: float = LATEST_END_S) -> None:
+    """End the process `latest_s` seconds from now, however its closing goes; what was not done comes again."""
+
+    def end() -> None:
+        time.sleep(latest_s)
+        print(f"closing took longer than {latest_s:g} s: ending", file=sys.stderr, flush=True)
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True, name="deadline").start()
+
+
+class _Heart:
+    """What the event loop and the guarding thread share."""
+
+    def __init__(self) -> None:
+        self.last_s = time.monotonic()
+        self.is_over = threading.Event()
+
+
+def _guard(beat: _Heart) -> None:
+    while not beat.is_over.wait(TICK_S):
+        if time.monotonic() - beat.last_s > STALE_S:
+            print(f"the event loop has not turned for {STALE_S:g} s: ending", file=sys.stderr, flush=True)
+            os._exit(1)

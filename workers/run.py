@@ -1,0 +1,130 @@
+"""The worker's process: opens what it needs, works until SIGTERM, drains, ends within 30 s."""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+from channels.registry import Channels, open_channels
+from domain.lanes import OPEN_CHANNELS, Channel, Priority
+from migrations.state import need_current_schema
+from plumbing import metrics
+from plumbing.broker.connection import connect
+from plumbing.broker.consumer import Consumer
+from plumbing.broker.publisher import Publisher
+from plumbing.database import borrow
+from plumbing.health import Check
+from plumbing.resources import Resources, open_resources
+from plumbing.settings import Settings
+from preferences.categories import Categories
+from templates.catalog import SHIPPED, Catalog
+from workers.crew import Crew
+from workers.door import open_door
+from workers.judging import Judge
+from workers.policies import Policies
+from workers.role import end_in_time, need_connection, stop_by_signal, tell_ready, watch
+from workers.suppressing import Suppressor
+from workers.words import Composer
+from workers.worker import Worker
+
+
+async def run(
+    settings: Settings,
+    *,
+    channels: Sequence[Channel] | None = None,
+    priorities: Sequence[Priority] | None = None,
+    slots: int | None = None,
+) -> None:
+    """Be a worker of these lanes (all, when not said) until SIGTERM, with `slots` provider calls per channel.
+
+    Raises Misconfigured or Unavailable when it cannot work, RoleStuck when it hangs.
+    """
+    stop = stop_by_signal()
+    async with AsyncExitStack() as stack:
+        resources = await stack.enter_async_context(open_resources(settings))
+        async with borrow(resources.hot_pool) as conn:
+            await need_current_schema(conn)
+        providers = await open_channels(settings)
+        stack.push_async_callback(providers.close)
+        crew = await stack.enter_async_context(open_crew(resources, providers))
+        connection = await connect(settings.need("amqp_url"), "carillon worker consuming")
+        stack.push_async_callback(connection.close)
+        consumer = await Consumer.open(connection)
+        stack.push_async_callback(consumer.close)
+        checks = {
+            "postgres": Check(partial(resources.hot_pool.fetchval, "SELECT 1")),
+            "rabbitmq": Check(partial(need_connection, consumer)),
+        }
+        url = await stack.enter_async_context(open_door(settings.metrics_port, checks))
+        worker = Worker(
+            crew,
+            consumer,
+            slots=slots_of(settings, channels or OPEN_CHANNELS, slots),
+            priorities=tuple(priorities or Priority),
+        )
+        stack.push_async_callback(worker.stop)
+        await worker.start()
+        tell_ready("worker", f"{url}/metrics")
+
+        def trouble() -> str | None:
+            show(resources, providers)
+            return worker.trouble()
+
+        try:
+            await watch(stop, trouble)
+        finally:
+            end_in_time()
+
+
+@asynccontextmanager
+async def open_crew(resources: Resources, providers: Channels) -> AsyncIterator[Crew]:
+    """What delivering needs, with a connection of its own to publish on."""
+    connection = await connect(resources.settings.need("amqp_url"), "carillon worker publishing")
+    try:
+        publisher = await Publisher.open(connection)
+        try:
+            yield crew_of(resources, publisher, providers)
+        finally:
+            await publisher.close()
+    finally:
+        with contextlib.suppress(Exception):  # nothing hangs on a goodbye
+            await connection.close()
+
+
+def crew_of(resources: Resources, publisher: Publisher, providers: Channels) -> Crew:
+    """The rooms' answers, put together. Raises Misconfigured when a message cannot be read."""
+    settings, pool, categories = resources.settings, resources.hot_pool, Categories()
+    composer = Composer(
+        pool,
+        catalog=Catalog([SHIPPED, *([settings.template_path] if settings.template_path else [])]),
+        categories=categories,
+        seal=resources.seal,
+        public_url=settings.public_url,
+    )
+    return Crew(
+        pool=pool,
+        publisher=publisher,
+        sending=providers,
+        compose=composer,
+        rejudge=Judge(pool, categories),
+        may_repeat=Policies(pool, categories).may_repeat,
+        suppress=Suppressor(pool, resources.cache),
+    )
+
+
+def slots_of(settings: Settings, channels: Sequence[Channel], slots: int | None) -> Mapping[Channel, int]:
+    """Slots per channel that is open. Email never has more than connections: who waits for one begins too late."""
+    wanted = slots or settings.worker_slots
+    return {
+        channel: min(wanted, settings.smtp_connections) if channel is Channel.EMAIL else wanted
+        for channel in OPEN_CHANNELS
+        if channel in channels
+    }
+
+
+def show(resources: Resources, providers: Channels) -> None:
+    """Bring the gauges up to date that nobody counts."""
+    metrics.REDIS_IS_OPEN.set(resources.cache.is_open)
+    for channel, now in providers.states().items():
+        for state in metrics.BreakerState:
+            metrics.BREAKER_STATE.labels(channel=channel, state=state).set(state.value == now.value)
