@@ -1,0 +1,141 @@
+"""Errors as the outside sees them: RFC 9457 problem details, always, and never a trace, a query or a secret.
+
+refused     RequestRefused -> its own 4xx
+away        Unavailable -> 503 with Retry-After
+framework   unknown route 404, wrong method 405, shape 422 -> the same form
+unforeseen  anything else -> 500 with the request's id only; the door logs the rest
+"""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.strict_json import escape
+from domain.errors import Fault, RequestRefused, Unavailable
+
+MEDIA_TYPE = "application/problem+json"
+QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+
+_encode = msgspec.json.Encoder().encode
+
+_ENDS_CONNECTION = frozenset({400, 408})
+"""After these nobody knows where the next request begins. What is left of other bodies the server reads away."""
+
+
+def document(
+    status: int,
+    reason: str,
+    detail: str,
+    *,
+    instance: str | None = None,
+    faults: Sequence[Fault] = (),
+) -> dict[str, Any]:
+    """The problem as a JSON document."""
+    problem: dict[str, Any] = {
+        "type": QUOTA_EXCEEDED if reason == "rate_limited" else f"urn:carillon:problem:{reason}",
+        "title": _title(status),
+        "status": status,
+        "detail": detail,
+        "reason": reason,
+        "errors": [{"pointer": fault.pointer, "detail": fault.detail} for fault in faults],
+    }
+    if instance is not None:
+        problem["instance"] = instance
+    return problem
+
+
+def problem(
+    status: int,
+    reason: str,
+    detail: str,
+    *,
+    instance: str | None = None,
+    faults: Sequence[Fault] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The problem as an answer."""
+    body = _encode(document(status, reason, detail, instance=instance, faults=faults))
+    answer = Response(body, status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
+    if status in _ENDS_CONNECTION:
+        answer.headers["connection"] = "close"
+    return answer
+
+
+def of_refusal(refusal: RequestRefused, instance: str | None) -> Response:
+    """The answer to a request that was refused."""
+    headers = dict(refusal.headers)
+    if refusal.retry_after_s is not None:
+        headers["retry-after"] = str(refusal.retry_after_s)
+    return problem(
+        refusal.status, refusal.reason, refusal.detail, instance=instance, faults=refusal.faults, headers=headers
+    )
+
+
+def not_found(what: str) -> RequestRefused:
+    """404: there is no such thing, or it belongs to somebody else; nobody can tell which."""
+    return RequestRefused("not_found", f"there is no such {what}", 404)
+
+
+def install(app: FastAPI) -> None:
+    """Make every refusal of the application speak this form."""
+    handlers: dict[Any, Any] = {
+        RequestRefused: _on_refusal,
+        Unavailable: _on_unavailable,
+        RequestValidationError: _on_shape,
+        HTTPException: _on_http,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+
+
+def instance_of(request: Request) -> str:
+    """How a problem names this occurrence: the request's id, which the log has too."""
+    return f"urn:carillon:request:{request.scope.get('request_id', 'unknown')}"
+
+
+async def _on_refusal(request: Request, error: RequestRefused) -> Response:
+    request.scope["refused_as"] = error.reason
+    return of_refusal(error, instance_of(request))
+
+
+async def _on_unavailable(request: Request, error: Unavailable) -> Response:
+    request.scope["refused_as"] = "unavailable"
+    detail = f"{error.service} does not answer; nothing was kept of this request"
+    headers = {"retry-after": str(error.retry_after_s)}
+    return problem(503, "unavailable", detail, instance=instance_of(request), headers=headers)
+
+
+async def _on_shape(request: Request, error: RequestValidationError) -> Response:
+    request.scope["refused_as"] = "invalid_request"
+    faults = [_fault(each["loc"], each["type"], each["msg"]) for each in error.errors()]
+    detail = f"{faults[0].pointer or 'the request'}: {faults[0].detail}" if faults else "the request has a wrong shape"
+    return problem(422, "invalid_request", detail, instance=instance_of(request), faults=faults)
+
+
+async def _on_http(request: Request, error: HTTPException) -> Response:
+    reason = "method_not_allowed" if error.status_code == 405 else _title(error.status_code).lower().replace(" ", "_")
+    request.scope["refused_as"] = reason
+    return problem(error.status_code, reason, str(error.detail), instance=instance_of(request), headers=error.headers)
+
+
+def _fault(place: Sequence[str | int], kind: str, words: str) -> Fault:
+    """Pydantic's error as a fault: bodies get a pointer, parameters one that names where they stand."""
+    where = [str(part) for part in place]
+    if where and where[0] == "body":
+        where = where[1:]
+    detail = "unknown field" if kind == "extra_forbidden" else words[:1].lower() + words[1:]
+    return Fault("".join(f"/{escape(part)}" for part in where), detail)
+
+
+def _title(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"

@@ -1,0 +1,52 @@
+"""What would become of a notification, sent now or at another time, without sending it."""
+
+from typing import Annotated, Any
+
+from fastapi import Query
+
+from api.dependencies import Reader, TheHouse
+from api.routing import router
+from api.schemas.explain import ForecastQuery, ForecastTold
+from domain.clock import rfc3339
+from domain.decision import Decision
+from domain.errors import Fault, RequestRefused
+from domain.notification import NotificationRequest, Recipient
+from fanout.cases import Item, Sender
+
+ROUTER = router("/api/v1/explain", tag="notifications")
+
+
+@ROUTER.get("", summary="What would become of a notification")
+async def forecast(house: TheHouse, key: Reader, asked: Annotated[ForecastQuery, Query()]) -> ForecastTold:
+    """Every gate is asked as by a send of the template with its sample data; nothing is kept and nothing spent."""
+    message = house.catalog.get(asked.template)
+    if message is None:
+        detail = f"there is no template {asked.template!r}"
+        raise RequestRefused("unknown_template", detail, faults=(Fault("/query/template", detail),))
+    request = NotificationRequest(to=Recipient(user=asked.user), template=asked.template, data=dict(message.sample))
+    sender = Sender(key.tenant_id, key.mode, key.id, key.prefix)
+    at = asked.at or house.clock()
+    case = await house.peek(Item(sender, request), now=at)
+    return ForecastTold.model_validate(
+        {
+            "user": asked.user,
+            "template": asked.template,
+            "at": at,
+            "gates": [_gate(decision) for decision in case.decisions],
+            "deliveries": [
+                {"channel": each.channel, "status": each.status, "reason": each.reason, "until": each.until}
+                for each in case.deliveries
+            ],
+        }
+    )
+
+
+def _gate(decision: Decision) -> dict[str, Any]:
+    return {
+        "gate": decision.gate,
+        "verdict": decision.verdict,
+        "channel": decision.channel,
+        "reason": decision.reason,
+        "until": rfc3339(decision.until) if decision.until else None,
+        "inputs": decision.inputs,
+    }

@@ -1,0 +1,145 @@
+"""What the two hot routes take and answer, for OpenAPI. The routes themselves read by `api.shape`, which is quicker
+and gathers every fault; a test sends what stands here through it."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from api.schemas.base import Asked, Fault, Moment, Name, Told, UserId
+from domain.notification import NotificationStatus
+from domain.reasons import Reason
+
+Line = Annotated[str, Field(min_length=1, max_length=500, description="one line, no control characters")]
+Locale = Annotated[str, Field(max_length=35, description="BCP 47, such as pt-BR")]
+Zone = Annotated[str, Field(max_length=64, description="IANA time zone")]
+OpenChannel = Literal["email", "sms"]
+PriorityName = Literal["critical", "high", "normal", "low"]
+
+
+class To(Asked):
+    """A person: by user id, by address, or both, which creates or updates that user in the same transaction."""
+
+    user: UserId | None = None
+    email: Annotated[str, Field(max_length=254)] | None = None
+    phone: Annotated[str, Field(description="E.164")] | None = None
+    locale: Locale | None = None
+    timezone: Zone | None = None
+    name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+
+
+class EmailWords(Asked):
+    """One email, in the sender's own words."""
+
+    subject: Line
+    text: Annotated[str, Field(min_length=1, max_length=204_800)] | None = None
+    html: Annotated[str, Field(min_length=1, max_length=204_800)] | None = None
+
+
+class SmsWords(Asked):
+    """One SMS, in the sender's own words."""
+
+    text: Annotated[str, Field(min_length=1, max_length=16_384)]
+
+
+class Words(Asked):
+    """The sender's own words; what a channel lacks it takes from title and body."""
+
+    title: Line | None = None
+    body: Annotated[str, Field(min_length=1, max_length=16_384)] | None = None
+    email: EmailWords | None = None
+    sms: SmsWords | None = None
+
+
+class NotificationRequestBody(Asked):
+    """One notification: to whom, and either a template with its data or content."""
+
+    to: UserId | To
+    template: Name | None = None
+    version: Annotated[int, Field(ge=1)] | None = None
+    locale: Locale | None = None
+    data: Annotated[dict[str, Any], Field(description="at most 64 KiB as JSON")] | None = None
+    content: Words | None = None
+    channels: Annotated[list[OpenChannel], Field(min_length=1)] | None = None
+    priority: PriorityName = "normal"
+    category: Name | None = None
+    collapse_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    dedupe_key: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    expires_in_s: Annotated[int, Field(ge=1, le=2_592_000)] | None = None
+    send_at: Annotated[Moment, Field(description="at most a year ahead; what is past is now")] | None = None
+
+
+class BulkRequestBody(Asked):
+    """Up to a thousand notifications; each has a result of its own."""
+
+    notifications: Annotated[list[NotificationRequestBody], Field(min_length=1, max_length=1000)]
+
+
+class DeliveryTold(Told):
+    """One delivery as it was planned."""
+
+    id: UUID
+    channel: OpenChannel
+    status: Literal["queued", "deferred", "suppressed"]
+    reason: Reason | None = None
+    until: Moment | None = None
+
+
+class AcceptedTold(Told):
+    """The answer to one notification: it is kept, and this is the plan."""
+
+    id: UUID
+    status: NotificationStatus
+    reason: Reason | None = None
+    duplicate_of: UUID | None = None
+    deliveries: list[DeliveryTold]
+
+
+class BulkError(Told):
+    """Why one of many was refused; pointers lead into the bulk request."""
+
+    status: int
+    reason: str
+    detail: str
+    errors: list[Fault]
+
+
+class BulkResult(Told):
+    """What became of one of many."""
+
+    index: int
+    id: UUID | None
+    status: NotificationStatus | Literal["rejected"]
+    error: BulkError | None
+    duplicate_of: UUID | None = None
+
+
+class BulkTold(Told):
+    """The answers to many, in their order."""
+
+    accepted: int
+    rejected: int
+    results: list[BulkResult]
+
+
+ONE_EXAMPLE: dict[str, Any] = {
+    "to": {"user": "user-42", "email": "ada@example.org", "timezone": "Europe/Paris"},
+    "template": "order_shipped",
+    "data": {"order": "A-1001"},
+    "channels": ["email"],
+    "priority": "high",
+    "category": "orders",
+    "dedupe_key": "shipped-A-1001",
+    "expires_in_s": 3600,
+}
+CONTENT_EXAMPLE: dict[str, Any] = {
+    "to": {"phone": "+33612345678"},
+    "content": {"body": "Your parcel has left."},
+    "channels": ["sms"],
+}
+ACCEPTED_EXAMPLE: dict[str, Any] = {
+    "id": "01930b7a-6c00-7f2e-8a51-5d3c2b1a0000",
+    "status": "accepted",
+    "deliveries": [{"id": "01930b7a-6c00-7f2e-8a51-5d3c2b1a0001", "channel": "email", "status": "queued"}],
+}
+BULK_EXAMPLE: dict[str, Any] = {"notifications": [ONE_EXAMPLE, CONTENT_EXAMPLE]}

@@ -1,0 +1,72 @@
+"""What is logged: one line, and never a secret or an address, whoever wrote it there."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from plumbing.log import configure, hide_secrets
+from plumbing.settings import Settings
+
+KEY = "cn_live_" + "A" * 43
+
+
+@pytest.fixture(autouse=True)
+def _unconfigured() -> Iterator[None]:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:], root.level = before, level
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"key {KEY} is wrong",
+        f"header Bearer {KEY}",
+        "cannot reach postgresql://carillon:hunter2@db/carillon",
+        "550 <ada@example.org> unknown",
+        "number +33612345678 is unknown",
+    ],
+)
+def test_secrets_and_addresses_are_taken_out_of_any_text(text: str) -> None:
+    hidden = hide_secrets(None, "info", {"detail": text})["detail"]
+
+    assert "[hidden]" in hidden
+    assert not any(secret in hidden for secret in (KEY, "hunter2", "ada@example.org", "+33612345678"))
+
+
+@pytest.mark.parametrize("name", ["email", "phone", "authorization", "token", "body", "data"])
+def test_fields_that_hold_secrets_are_never_written(name: str) -> None:
+    assert hide_secrets(None, "info", {name: {"any": "thing"}}) == {name: "[hidden]"}
+
+
+def test_an_event_is_one_line_of_json_with_its_role(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    configure(Settings(_env_file=None), "api")
+
+    structlog.get_logger().info("request.answered", status=200, route="/a\nb")
+
+    line = capsysbinary.readouterr().out
+    assert line.count(b"\n") == 1
+    assert json.loads(line)["event"] == "request.answered"
+    assert json.loads(line)["role"] == "api"
+
+
+def test_what_libraries_say_joins_the_stream(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    configure(Settings(_env_file=None), "api")
+
+    logging.getLogger("library").warning("lost %s", "ada@example.org")
+
+    told = json.loads(capsysbinary.readouterr().out)
+    assert (told["logger"], told["detail"]) == ("library", "lost [hidden]")
+
+
+def test_what_is_below_the_level_is_not_written(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    configure(Settings(_env_file=None, log_level="warning"), "api")
+
+    structlog.get_logger().info("request.answered")
+
+    assert capsysbinary.readouterr().out == b""
