@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     sms_from: str = Field("Carillon", description="sender id or number of every SMS")
     sms_max_segments: int = Field(6, ge=1, le=10, description="a longer text is refused before it is sent")
     smtp_timeout_s: float = Field(15.0, gt=0, le=60)
-    smtp_connections: int = Field(16, ge=1, le=256, description="pooled connections per worker process")
+    smtp_connections: int = Field(32, ge=1, le=256, description="pooled connections per worker process")
     smtp_starttls: Literal["auto", "required", "never"] = "auto"
     sms_timeout_s: float = Field(10.0, gt=0, le=60)
 

@@ -21,8 +21,9 @@ from ops.stack.server import Server
 
 if TYPE_CHECKING:
     import asyncpg
-    from plumbing.cache import Cache
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from plumbing.cache import Cache
 
 _VARIABLES = {
     Part.POSTGRES: "CARILLON_TEST_DATABASE_URL",
@@ -93,8 +94,9 @@ async def engine(database_url: str) -> "AsyncIterator[AsyncEngine]":
 @pytest.fixture(scope="session")
 async def cache(redis_url: str) -> "AsyncIterator[Cache]":
     """A cache that was empty when the session began."""
-    from plumbing.cache import Cache
     from redis.asyncio import Redis
+
+    from plumbing.cache import Cache
 
     async with Redis.from_url(redis_url) as client:
         await client.flushdb()

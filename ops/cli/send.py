@@ -1,0 +1,152 @@
+"""The API from the shell: send something, watch what becomes of it, and ask why."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from domain.lanes import Priority
+from ops.cli.door import fail, settings
+
+if TYPE_CHECKING:
+    from ops.rest import Document, Rest
+
+_WATCH_S = 0.2
+_WATCH_AT_MOST_S = 3600.0
+_MOVING = {"accepted", "in_progress"}
+
+Url = Annotated[str, typer.Option(envvar="CARILLON_URL", help="Of the API; that of the `up` here when left out.")]
+Key = Annotated[str, typer.Option(envvar="CARILLON_KEY", help="API key; that of the `up` here when left out.")]
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Follow it until nothing moves any more.")]
+Id = Annotated[str, typer.Argument(help="The notification's id.", metavar="ID")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to `app`."""
+    app.command()(send)
+    app.command()(status)
+    app.command()(explain)
+
+
+def send(
+    to: Annotated[str, typer.Option(help="A user id, an email address, a phone number (+…), or a JSON object.")],
+    template: Annotated[str, typer.Option(help="The message to render.")] = "",
+    data: Annotated[list[str] | None, typer.Option(help="key=value, or a JSON object; may be repeated.")] = None,
+    title: Annotated[str, typer.Option(help="Words instead of a template.")] = "",
+    body: Annotated[str, typer.Option(help="Words instead of a template.")] = "",
+    channels: Annotated[str, typer.Option(help="With commas: email,sms. The category's when left out.")] = "",
+    priority: Annotated[Priority, typer.Option(help="How urgent.")] = Priority.NORMAL,
+    category: Annotated[str, typer.Option(help="What kind of news.")] = "",
+    locale: Annotated[str, typer.Option(help="Such as fr or pt-BR.")] = "",
+    send_at: Annotated[str, typer.Option(help="Not before: 2027-01-31T09:00:00Z.")] = "",
+    expires_in_s: Annotated[int, typer.Option(min=0, help="Not later; 0: the category's.")] = 0,
+    dedupe_key: Annotated[str, typer.Option(help="The recipient gets this news once.")] = "",
+    idempotency_key: Annotated[str, typer.Option(help="Asking again gets the first answer.")] = "",
+    watch: Watch = False,
+    url: Url = "",
+    key: Key = "",
+) -> None:
+    """Send one notification."""
+    from ops.cli.words import recipient, template_data  # lazy: json, with what follows
+
+    request: dict[str, Any] = {"to": recipient(to), "priority": priority.value}
+    optional: dict[str, Any] = {"template": template, "category": category, "locale": locale, "send_at": send_at}
+    optional |= {"dedupe_key": dedupe_key, "expires_in_s": expires_in_s, "data": template_data(data or [])}
+    optional |= {"content": {name: words for name, words in (("title", title), ("body", body)) if words}}
+    optional |= {"channels": [word.strip() for word in channels.split(",") if word.strip()]}
+    request |= {name: value for name, value in optional.items() if value}
+
+    async def act(rest: "Rest") -> None:
+        from ops.cli.shown import show_accepted  # lazy: rich
+
+        answer = await rest.send(request, idempotency_key=idempotency_key or None)
+        show_accepted(answer)
+        if watch:
+            await _follow(rest, answer["id"])
+
+    _with_api(url, key, act)
+
+
+def status(identifier: Id, watch: Watch = False, url: Url = "", key: Key = "") -> None:
+    """Show what became of a notification: its deliveries, and every attempt."""
+
+    async def act(rest: "Rest") -> None:
+        from ops.cli.shown import show_notification  # lazy: rich
+
+        if watch:
+            await _follow(rest, identifier)
+        else:
+            show_notification(await _get(rest, identifier))
+
+    _with_api(url, key, act)
+
+
+def explain(identifier: Id, url: Url = "", key: Key = "") -> None:
+    """Show why it went the way it went: what every gate decided, and looked at."""
+
+    async def act(rest: "Rest") -> None:
+        from ops.cli.shown import show_explanation  # lazy: rich
+
+        show_explanation(await _get(rest, identifier, "/explain"))
+
+    _with_api(url, key, act)
+
+
+async def _follow(rest: "Rest", identifier: str) -> None:
+    """Show the notification whenever it has changed, until it is settled."""
+    from ops.cli.shown import show_change, show_notification  # lazy: rich
+
+    deadline = time.monotonic() + _WATCH_AT_MOST_S
+    seen: dict[str, Any] = {}
+    while time.monotonic() < deadline:
+        found = await _get(rest, identifier)
+        for delivery in found["deliveries"]:
+            if seen.get(delivery["id"]) != delivery["status"]:
+                seen[delivery["id"]] = delivery["status"]
+                show_change(delivery)
+        if found["status"] not in _MOVING:
+            show_notification(found)
+            return
+        await asyncio.sleep(_WATCH_S)
+    fail(f"{identifier} still moves after {_WATCH_AT_MOST_S:.0f} s; `carillon status {identifier}` shows it", code=1)
+
+
+async def _get(rest: "Rest", identifier: str, more: str = "") -> "Document":
+    from urllib.parse import quote  # lazy
+
+    from ops.rest import NOTIFICATIONS  # lazy: httpx2
+
+    return await rest.get(f"{NOTIFICATIONS}/{quote(identifier, safe='')}{more}")
+
+
+def _with_api(url: str, key: str, act: "Callable[[Rest], Awaitable[None]]") -> None:
+    """Run `act` on the API that was named, else on that of the `up` that runs here."""
+    from ops.rest import open_rest  # lazy: httpx2
+
+    if not (url and key):
+        url, key = _here(url, key)
+
+    async def work() -> None:
+        async with open_rest(url, key) as rest:
+            await act(rest)
+
+    try:
+        asyncio.run(work())
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def _here(url: str, key: str) -> tuple[str, str]:
+    """What was not named, from what runs here. A key of here is never sent to another place."""
+    from ops.stack.home import Home  # lazy
+
+    home = Home(settings().data_path.absolute())
+    run = home.read_run()
+    if run is None:
+        missing = "neither --url nor CARILLON_URL is set" if not url else "neither --key nor CARILLON_KEY is set"
+        fail(f"nothing runs here (looked in {home.run_file}) and {missing}: `carillon up` starts it")
+    if url and url.rstrip("/") != run.api_url:
+        fail(f"which key for {url}? Set --key or CARILLON_KEY: the one of {run.api_url} stays here")
+    return run.api_url, key or run.api_key
