@@ -1,0 +1,1 @@
+"""The main job before your eyes: a few real notifications, each step shown, the providers' own ledger compared."""

@@ -1,0 +1,1 @@
+"""Running in containers: the image, its health, and the secrets of docker-compose.yml."""
