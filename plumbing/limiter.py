@@ -18,7 +18,7 @@ MAX_LOCAL_BUCKETS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """`burst` at once, refilled at `per_s` per second. `cost` 0 only looks, a negative one gives back."""
+    """`burst` at once, refilled at `per_s` per second. `cost` 0 asks if 1 would pass, a negative one gives back."""
 
     key: str
     per_s: float
@@ -58,8 +58,10 @@ for j = 1, #KEYS - n do
   if tat < now then tat = now end
   local after = tat + interval * cost
   local ahead = after - now
-  if ahead > window and cost > 0 then
-    verdicts[j] = {0, tat - now, ahead - window}
+  local missing = 0
+  if cost >= 0 then missing = tat + interval * math.max(cost, 1) - now - window end
+  if missing > 0 then
+    verdicts[j] = {0, tat - now, missing}
   else
     if cost ~= 0 then
       if ahead > 0 then
@@ -111,8 +113,9 @@ class Limiter:
         tat = max(self._local.get(limit.key, now_us), now_us)
         after = tat + limit.interval_us * limit.cost
         window = limit.interval_us * limit.burst
-        if after - now_us > window and limit.cost > 0:
-            return _answer(limit, 0, int(tat - now_us), int(after - now_us - window))
+        missing = tat + limit.interval_us * max(limit.cost, 1) - now_us - window
+        if limit.cost >= 0 and missing > 0:
+            return _answer(limit, 0, int(tat - now_us), int(missing))
         self._local[limit.key] = after
         self._local.move_to_end(limit.key)
         if len(self._local) > MAX_LOCAL_BUCKETS:
