@@ -118,7 +118,7 @@ def _show(platform: "Platform", took_s: float) -> None:
     parts = " · ".join(f"{server.about} ({server.way})" for server in (platform.servers[part] for part in Part))
     lines = [
         f"carillon is up after {took_s:.1f} s, on {parts}",
-        f"  API        {run.api_url}   (documents: {run.api_url}/docs)",
+        f"  API        {run.api_url}   (described at {run.api_url}/openapi.json)",
         f"  key        {run.api_key}",
         f"  test key   {run.test_key}",
     ]

@@ -83,13 +83,26 @@ def status(identifier: Id, watch: Watch = False, url: Url = "", key: Key = "") -
     _with_api(url, key, act)
 
 
-def explain(identifier: Id, url: Url = "", key: Key = "") -> None:
-    """Show why it went the way it went: what every gate decided, and looked at."""
+def explain(
+    identifier: Annotated[str, typer.Argument(help="The notification's id.", metavar="[ID]")] = "",
+    user: Annotated[str, typer.Option(help="Instead of an ID: what would this user get,")] = "",
+    template: Annotated[str, typer.Option(help="of this message (with its sample data),")] = "",
+    at: Annotated[str, typer.Option(help="at this time? 2027-01-31T23:00:00Z; now when left out.")] = "",
+    url: Url = "",
+    key: Key = "",
+) -> None:
+    """Show why it went the way it went, or would go: what every gate decided, and looked at."""
+    if bool(identifier) == bool(user and template):
+        raise typer.BadParameter("give the ID of a notification, or --user and --template")
 
     async def act(rest: "Rest") -> None:
-        from ops.cli.shown import show_explanation  # lazy: rich
+        from ops.cli.shown import show_explanation, show_forecast  # lazy: rich
 
-        show_explanation(await _get(rest, identifier, "/explain"))
+        if identifier:
+            show_explanation(await _get(rest, identifier, "/explain"))
+        else:
+            asked = {"user": user, "template": template, "at": at}
+            show_forecast(await rest.get("/api/v1/explain", **{name: word for name, word in asked.items() if word}))
 
     _with_api(url, key, act)
 

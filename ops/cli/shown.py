@@ -79,15 +79,7 @@ def show_explanation(found: dict[str, Any]) -> None:
         Text.assemble("notification ", (notification["id"], "bold"), " ", styled(notification["status"])),
         soft_wrap=True,
     )
-    gates = table("gate", "channel", "verdict", "reason", "answer")
-    for gate in found["gates"]:
-        inputs = ", ".join(f"{name}={_short(value)}" for name, value in (gate.get("inputs") or {}).items())
-        reason = gate.get("reason") or ""
-        if gate.get("until"):
-            reason += f" until {clock(gate['until'])}"
-        gates.add_row(gate["gate"], gate.get("channel") or "", styled(gate["verdict"]), reason, inputs)
-    gates.columns[-1].header = "looked at"
-    CONSOLE.print(gates)
+    CONSOLE.print(_gates(found["gates"]))
     channels = {delivery["id"]: delivery["channel"] for delivery in notification["deliveries"]}
     events = table("time", "channel", "event", "attempt", "answer")
     for event in found["events"]:
@@ -99,11 +91,31 @@ def show_explanation(found: dict[str, Any]) -> None:
         CONSOLE.print(events)
 
 
+def show_forecast(found: dict[str, Any]) -> None:
+    """What every gate would decide, and what would come of it."""
+    CONSOLE.print(f"{found['template']} for {found['user']} at {clock(found['at'])}: nothing was sent", style="dim")
+    CONSOLE.print(_gates(found["gates"]))
+    for delivery in found["deliveries"]:
+        show_change(delivery)
+
+
 def clock(moment: str) -> str:
     """The time of day of an RFC 3339 moment, in the reader's own zone; with the date when it is not today."""
     at = datetime.fromisoformat(moment).astimezone()
     form = "%H:%M:%S" if at.date() == datetime.now().astimezone().date() else "%Y-%m-%d %H:%M:%S"
     return f"{at:{form}}.{at.microsecond // 1000:03d}"
+
+
+def _gates(gates: list[dict[str, Any]]) -> Table:
+    rows = table("gate", "channel", "verdict", "reason", "answer")
+    for gate in gates:
+        inputs = ", ".join(f"{name}={_short(value)}" for name, value in (gate.get("inputs") or {}).items())
+        reason = gate.get("reason") or ""
+        if gate.get("until"):
+            reason += f" until {clock(gate['until'])}"
+        rows.add_row(gate["gate"], gate.get("channel") or "", styled(gate["verdict"]), reason, inputs)
+    rows.columns[-1].header = "looked at"
+    return rows
 
 
 def _answer(facts: dict[str, Any]) -> str:
