@@ -4,60 +4,32 @@ One delivery per address or device. docs/lifecycle.md draws what stands here; a 
 Codes are what PostgreSQL stores; they never change.
 """
 
-from enum import StrEnum
-from typing import Self
+from domain.codes import CodedEnum
 
 
-class DeliveryStatus(StrEnum):
+class DeliveryStatus(CodedEnum):
     """Where a delivery is in its life. Engagement (seen, opened, clicked, complained) is a second axis."""
 
-    QUEUED = "queued"
-    DEFERRED = "deferred"
-    SUPPRESSED = "suppressed"
-    SENDING = "sending"
-    RESTING = "resting"
-    STORED = "stored"
-    AMBIGUOUS = "ambiguous"
-    SENT = "sent"
-    DELIVERED = "delivered"
-    FAILED = "failed"
-    BOUNCED = "bounced"
-    EXPIRED = "expired"
-    COLLAPSED = "collapsed"
-    CANCELLED = "cancelled"
-    DEAD_LETTERED = "dead_lettered"
-
-    @property
-    def code(self) -> int:
-        return _CODES[self]
+    QUEUED = "queued", 1
+    DEFERRED = "deferred", 6
+    SUPPRESSED = "suppressed", 11
+    SENDING = "sending", 2
+    RESTING = "resting", 3
+    STORED = "stored", 10
+    AMBIGUOUS = "ambiguous", 8
+    SENT = "sent", 4
+    DELIVERED = "delivered", 5
+    FAILED = "failed", 7
+    BOUNCED = "bounced", 12
+    EXPIRED = "expired", 13
+    COLLAPSED = "collapsed", 14
+    CANCELLED = "cancelled", 9
+    DEAD_LETTERED = "dead_lettered", 15
 
     @property
     def rank(self) -> int:
         return RANKS[self]
 
-    @classmethod
-    def of(cls, code: int) -> Self:
-        return cls(_BY_CODE[code])
-
-
-_CODES = {
-    DeliveryStatus.QUEUED: 1,
-    DeliveryStatus.SENDING: 2,
-    DeliveryStatus.RESTING: 3,
-    DeliveryStatus.SENT: 4,
-    DeliveryStatus.DELIVERED: 5,
-    DeliveryStatus.DEFERRED: 6,
-    DeliveryStatus.FAILED: 7,
-    DeliveryStatus.AMBIGUOUS: 8,
-    DeliveryStatus.CANCELLED: 9,
-    DeliveryStatus.STORED: 10,
-    DeliveryStatus.SUPPRESSED: 11,
-    DeliveryStatus.BOUNCED: 12,
-    DeliveryStatus.EXPIRED: 13,
-    DeliveryStatus.COLLAPSED: 14,
-    DeliveryStatus.DEAD_LETTERED: 15,
-}
-_BY_CODE = {code: status for status, code in _CODES.items()}
 
 RANKS = {
     DeliveryStatus.QUEUED: 0,

@@ -4,49 +4,29 @@ Not to be confused with the *wake* of a push (10, 5 or 1), which tells a device 
 Codes are what PostgreSQL stores; they never change.
 """
 
-from enum import StrEnum
 from typing import NamedTuple, Self
 
+from domain.codes import CodedEnum
 
-class Channel(StrEnum):
+
+class Channel(CodedEnum):
     """A way to reach a person. RabbitMQ's channels are never called so here."""
 
-    PUSH = "push"
-    EMAIL = "email"
-    SMS = "sms"
-    IN_APP = "in_app"
-    WEBHOOK = "webhook"
-
-    @property
-    def code(self) -> int:
-        return _CHANNEL_CODES[self]
-
-    @classmethod
-    def of(cls, code: int) -> Self:
-        return cls(_CHANNELS_BY_CODE[code])
+    PUSH = "push", 1
+    EMAIL = "email", 2
+    SMS = "sms", 3
+    IN_APP = "in_app", 4
+    WEBHOOK = "webhook", 5
 
 
-class Priority(StrEnum):
+class Priority(CodedEnum):
     """How urgent a notification is, most urgent first."""
 
-    CRITICAL = "critical"
-    HIGH = "high"
-    NORMAL = "normal"
-    LOW = "low"
+    CRITICAL = "critical", 1
+    HIGH = "high", 2
+    NORMAL = "normal", 3
+    LOW = "low", 4
 
-    @property
-    def code(self) -> int:
-        return _PRIORITY_CODES[self]
-
-    @classmethod
-    def of(cls, code: int) -> Self:
-        return cls(_PRIORITIES_BY_CODE[code])
-
-
-_CHANNEL_CODES = {Channel.PUSH: 1, Channel.EMAIL: 2, Channel.SMS: 3, Channel.IN_APP: 4, Channel.WEBHOOK: 5}
-_PRIORITY_CODES = {Priority.CRITICAL: 1, Priority.HIGH: 2, Priority.NORMAL: 3, Priority.LOW: 4}
-_CHANNELS_BY_CODE = {code: channel for channel, code in _CHANNEL_CODES.items()}
-_PRIORITIES_BY_CODE = {code: priority for priority, code in _PRIORITY_CODES.items()}
 
 DECLARED_CHANNELS = (Channel.PUSH, Channel.EMAIL, Channel.SMS)
 """Channels whose queues exist."""

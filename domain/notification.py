@@ -4,30 +4,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
+from domain.codes import CodedEnum
 from domain.delivery import ENDED, DeliveryStatus
 from domain.lanes import Channel, Priority
 
 
-class Mode(StrEnum):
+class Mode(CodedEnum):
     """Whose key sent it: live reaches people, test a sink with scripted answers, team an allow-list."""
 
-    LIVE = "live"
-    TEST = "test"
-    TEAM = "team"
-
-    @property
-    def code(self) -> int:
-        return _MODE_CODES[self]
-
-    @classmethod
-    def of(cls, code: int) -> Self:
-        return cls(_MODES_BY_CODE[code])
-
-
-_MODE_CODES = {Mode.LIVE: 1, Mode.TEST: 2, Mode.TEAM: 3}
-_MODES_BY_CODE = {code: mode for mode, code in _MODE_CODES.items()}
+    LIVE = "live", 1
+    TEST = "test", 2
+    TEAM = "team", 3
 
 
 @dataclass(frozen=True, slots=True)

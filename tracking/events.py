@@ -3,69 +3,39 @@
 Attempts are read from here: the row of a delivery knows only its newest.
 """
 
-from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
+from domain.codes import CodedEnum
 from domain.delivery import DeliveryStatus
 
 
-class EventKind(StrEnum):
+class EventKind(CodedEnum):
     """Kinds of events, with the codes that PostgreSQL stores; they never change.
 
     Outcomes of an attempt come first: where two events of a delivery have one time, the lower code happened first.
     """
 
-    ATTEMPT_SENT = "attempt_sent"
-    ATTEMPT_STORED = "attempt_stored"
-    ATTEMPT_FAILED = "attempt_failed"
-    ATTEMPT_RESTING = "attempt_resting"
-    ATTEMPT_AMBIGUOUS = "attempt_ambiguous"
-    ATTEMPT_UNKNOWN = "attempt_unknown"
-    NOT_SENT = "not_sent"
-    DEFERRED = "deferred"
-    REQUEUED = "requeued"
-    SUPPRESSED = "suppressed"
-    EXPIRED = "expired"
-    CANCELLED = "cancelled"
-    COLLAPSED = "collapsed"
-    DEAD_LETTERED = "dead_lettered"
-    DELIVERED = "delivered"
-    BOUNCED = "bounced"
-    FAILED_RECEIPT = "failed_receipt"
-    RESOLVED = "resolved"
+    ATTEMPT_SENT = "attempt_sent", 1
+    ATTEMPT_STORED = "attempt_stored", 2
+    ATTEMPT_FAILED = "attempt_failed", 3
+    ATTEMPT_RESTING = "attempt_resting", 4
+    ATTEMPT_AMBIGUOUS = "attempt_ambiguous", 5
+    ATTEMPT_UNKNOWN = "attempt_unknown", 6
+    NOT_SENT = "not_sent", 7
+    DEFERRED = "deferred", 20
+    REQUEUED = "requeued", 21
+    SUPPRESSED = "suppressed", 22
+    EXPIRED = "expired", 23
+    CANCELLED = "cancelled", 24
+    COLLAPSED = "collapsed", 25
+    DEAD_LETTERED = "dead_lettered", 26
+    DELIVERED = "delivered", 40
+    BOUNCED = "bounced", 41
+    FAILED_RECEIPT = "failed_receipt", 42
+    RESOLVED = "resolved", 60
 
-    @property
-    def code(self) -> int:
-        return _CODES[self]
-
-    @classmethod
-    def of(cls, code: int) -> Self:
-        return cls(_BY_CODE[code])
-
-
-_CODES = {
-    EventKind.ATTEMPT_SENT: 1,
-    EventKind.ATTEMPT_STORED: 2,
-    EventKind.ATTEMPT_FAILED: 3,
-    EventKind.ATTEMPT_RESTING: 4,
-    EventKind.ATTEMPT_AMBIGUOUS: 5,
-    EventKind.ATTEMPT_UNKNOWN: 6,
-    EventKind.NOT_SENT: 7,
-    EventKind.DEFERRED: 20,
-    EventKind.REQUEUED: 21,
-    EventKind.SUPPRESSED: 22,
-    EventKind.EXPIRED: 23,
-    EventKind.CANCELLED: 24,
-    EventKind.COLLAPSED: 25,
-    EventKind.DEAD_LETTERED: 26,
-    EventKind.DELIVERED: 40,
-    EventKind.BOUNCED: 41,
-    EventKind.FAILED_RECEIPT: 42,
-    EventKind.RESOLVED: 60,
-}
-_BY_CODE = {code: kind for kind, code in _CODES.items()}
 
 ATTEMPT_OUTCOMES = {
     DeliveryStatus.SENT: EventKind.ATTEMPT_SENT,

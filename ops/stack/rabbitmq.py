@@ -42,8 +42,8 @@ def rabbitmq_server(way: Way, folder: Path, *, password: str, log: Path) -> Serv
     port = free_port()
     if way is Way.EMBEDDED:
         argv = (sys.executable, "-m", "ops.stack.broker", "--port", str(port), "--user", "carillon")
-        env = {"CARILLON_BROKER_PASSWORD": password}  # not an argument: `ps` shows those to everybody
-        program = Program("rabbitmq", argv, log, env=env, cwd=Path(__file__).parents[2])
+        told = {"CARILLON_BROKER_PASSWORD": password}  # not an argument: `ps` shows those to everybody
+        program = Program("rabbitmq", argv, log, env=told, cwd=Path(__file__).parents[2])
         return _server(way, (program,), port, password=password)
     script = find_rabbitmq()
     if script is None:

@@ -190,5 +190,5 @@ async def _cancelled(task: "asyncio.Task[list[Outcome]]") -> None:
 
 async def _until(holds: Callable[[], bool], *, timeout_s: float = 5.0) -> None:
     async with asyncio.timeout(timeout_s):
-        while not holds():  # noqa: ASYNC110 - a file on disk tells nobody when it grows
+        while not holds():
             await asyncio.sleep(0.01)

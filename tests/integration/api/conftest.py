@@ -30,4 +30,5 @@ def door(_shared_door: Door) -> Door:
     _shared_door.batcher.items.clear()
     _shared_door.batcher.bulks.clear()
     _shared_door.batcher.failure = None
+    _shared_door.batcher.limit = None
     return _shared_door

@@ -23,6 +23,7 @@ from domain.ids import delivery_id, notification_id
 from domain.lanes import Channel
 from domain.notification import Mode, NotificationRequest, NotificationStatus
 from fanout.cases import Accepted, BulkAccepted, IdempotencyKey, Item, PlannedDelivery, Sender
+from plumbing.limiter import Answer as Spending
 from plumbing.secrets import Seal, hash_api_key
 from plumbing.settings import Settings
 
@@ -39,6 +40,7 @@ class FakeBatcher:
         self.items: list[Item] = []
         self.bulks: list[list[NotificationRequest | RequestRefused]] = []
         self.failure: BaseException | None = None
+        self.limit: Spending | None = None
         self._answers: dict[UUID, tuple[UUID, Accepted]] = {}
 
     async def submit(self, item: Item) -> Accepted:
@@ -50,8 +52,8 @@ class FakeBatcher:
             fingerprint, first = self._answers[item.key.key]
             if fingerprint != item.key.fingerprint:
                 raise RequestRefused("idempotency_key_reused", "this Idempotency-Key was used with another request")
-            return replace(first, replayed=True)
-        accepted = _accepted()
+            return replace(first, replayed=True, limit=None)
+        accepted = replace(_accepted(), limit=self.limit)
         if item.key is not None:
             self._answers[item.key.key] = (item.key.fingerprint, accepted)
         return accepted

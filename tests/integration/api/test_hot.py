@@ -4,6 +4,7 @@ import pytest
 
 from domain.errors import RequestRefused, Unavailable
 from domain.lanes import Channel, Priority
+from plumbing.limiter import Answer
 from tests.integration.api.doors import SECRET, Door
 
 GOOD = {"to": "user-1", "content": {"title": "Hello", "body": "World"}}
@@ -50,6 +51,16 @@ def test_what_does_not_exist_yet_is_named_and_not_ignored(door: Door, part: dict
     assert answer.status == 422
     assert answer.json()["reason"] == "not_available_yet"
     assert answer.pointers()[0] == pointer
+
+
+def test_a_single_send_tells_what_the_key_has_left_as_every_other_route_does(door: Door) -> None:
+    door.batcher.limit = Answer(True, 100, 50, 99, 0, 1)
+
+    first = door.post(GOOD, idempotency_key="limits-told")
+    again = door.post(GOOD, idempotency_key="limits-told")
+
+    assert (first.headers["ratelimit"], first.headers["ratelimit-policy"]) == ('"key";r=99;t=1', '"key";q=100;w=50')
+    assert "ratelimit" not in again.headers
 
 
 def test_bulk_answers_in_order_and_one_bad_item_spoils_none(door: Door) -> None:

@@ -1,4 +1,4 @@
-"""An intake on real PostgreSQL and Redis, and a batcher whose publishing is a list."""
+"""An intake on real PostgreSQL and Redis, a batcher whose publishing is a list, and what they left in the tables."""
 
 from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
@@ -29,6 +29,12 @@ class Published:
     async def __call__(self, rows: Sequence[OutboxRow]) -> set[UUID]:
         self.rows += rows
         return {row.id for row in rows}
+
+
+async def count(pool: asyncpg.Pool, table: str, tenant: UUID) -> int:
+    """Rows of this tenant."""
+    found: int = await pool.fetchval(f"SELECT count(*) FROM {table} WHERE tenant_id = $1", tenant)
+    return found
 
 
 @pytest.fixture

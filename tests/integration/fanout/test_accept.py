@@ -1,4 +1,4 @@
-"""Accept on real PostgreSQL and Redis: what is kept, what is answered again, what is refused and leaves no trace."""
+"""Accept on real PostgreSQL and Redis: what is kept, what is refused and leaves no trace."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -14,18 +14,10 @@ from domain.notification import Mode, NotificationRequest, NotificationStatus, R
 from domain.reasons import Reason
 from fanout.accept import Intake, peek
 from fanout.batch import Batcher
-from fanout.cases import Accepted
-from fanout.limits import Policy
 from tests.builders import a_key, a_request, a_sender, an_item
-from tests.integration.fanout.conftest import Published
+from tests.integration.fanout.conftest import Published, count
 
 pytestmark = pytest.mark.usefixtures("batcher")
-
-
-async def count(pool: asyncpg.Pool, table: str, tenant: UUID) -> int:
-    """Rows of this tenant."""
-    found: int = await pool.fetchval(f"SELECT count(*) FROM {table} WHERE tenant_id = $1", tenant)
-    return found
 
 
 async def test_a_request_is_in_postgresql_when_it_is_answered(
@@ -37,72 +29,6 @@ async def test_a_request_is_in_postgresql_when_it_is_answered(
     assert accepted.status is NotificationStatus.ACCEPTED
     assert (row["status"], row["channel"]) == (DeliveryStatus.QUEUED.code, Channel.EMAIL.code)
     assert published.rows[0].delivery_ids == [accepted.deliveries[0].id]
-
-
-async def test_twins_in_one_batch_are_one_notification(batcher: Batcher, hot_pool: asyncpg.Pool, tenant: UUID) -> None:
-    sender = a_sender(tenant)
-
-    answers = await asyncio.gather(*(batcher.submit(an_item(sender, a_key("twins"))) for _ in range(5)))
-
-    assert len({answer.id for answer in answers}) == 1
-    assert sorted(answer.replayed for answer in answers) == [False, True, True, True, True]
-    assert await count(hot_pool, "notifications", tenant) == 1
-
-
-async def test_a_later_twin_gets_the_first_answer_again(batcher: Batcher, hot_pool: asyncpg.Pool, tenant: UUID) -> None:
-    sender = a_sender(tenant)
-    first = await batcher.submit(an_item(sender, a_key("later")))
-    await hot_pool.execute("UPDATE deliveries SET status = 4 WHERE id = $1", first.deliveries[0].id)
-
-    second = await batcher.submit(an_item(sender, a_key("later")))
-
-    assert second.replayed
-    assert second.answer() == first.answer()
-
-
-async def test_a_key_with_another_request_is_refused(batcher: Batcher, tenant: UUID) -> None:
-    sender = a_sender(tenant)
-    together = await asyncio.gather(
-        batcher.submit(an_item(sender, a_key("reused", "one"))),
-        batcher.submit(an_item(sender, a_key("reused", "two"))),
-        return_exceptions=True,
-    )
-
-    with pytest.raises(RequestRefused, match="idempotency_key_reused"):
-        await batcher.submit(an_item(sender, a_key("reused", "three")))
-
-    refused = [each for each in together if isinstance(each, RequestRefused)]
-    assert [each.reason for each in refused] == ["idempotency_key_reused"]
-
-
-async def test_equal_dedupe_keys_in_one_batch_send_once(
-    batcher: Batcher, hot_pool: asyncpg.Pool, tenant: UUID, published: Published
-) -> None:
-    sender = a_sender(tenant)
-    items = [an_item(sender, dedupe_key="once") for _ in range(4)]
-
-    answers = await asyncio.gather(*(batcher.submit(item) for item in items))
-
-    first = next(answer for answer in answers if answer.duplicate_of is None)
-    others = [answer for answer in answers if answer is not first]
-    assert {answer.duplicate_of for answer in others} == {first.id}
-    assert {(answer.status, answer.reason) for answer in others} == {(NotificationStatus.SUPPRESSED, Reason.DUPLICATE)}
-    assert sum(len(row.delivery_ids) for row in published.rows) == 1
-    assert await count(hot_pool, "notifications", tenant) == 4
-
-
-async def test_a_dedupe_key_is_free_again_for_somebody_else_and_after_its_window(
-    batcher: Batcher, hot_pool: asyncpg.Pool, tenant: UUID
-) -> None:
-    sender = a_sender(tenant)
-    first = await batcher.submit(an_item(sender, dedupe_key="window"))
-    other = await batcher.submit(an_item(sender, to="another@example.com", dedupe_key="window"))
-    await hot_pool.execute("UPDATE dedupe SET expires_at = now() - interval '1 s' WHERE notification_id = $1", first.id)
-
-    again = await batcher.submit(an_item(sender, dedupe_key="window"))
-
-    assert other.duplicate_of is None
-    assert again.duplicate_of is None
 
 
 async def test_one_bad_row_among_five_hundred_errs_alone(
@@ -139,24 +65,6 @@ async def test_in_a_bulk_one_bad_request_never_spoils_the_others(
     reasons = [result.reason if isinstance(result, RequestRefused) else None for result in accepted.results]
     assert reasons == [None, "invalid_request", "unknown_recipient", "data_rejected", None]
     assert await count(hot_pool, "notifications", tenant) == 2
-
-
-async def test_a_bulk_with_a_key_is_answered_again_as_it_was(
-    batcher: Batcher, hot_pool: asyncpg.Pool, tenant: UUID
-) -> None:
-    sender = a_sender(tenant)
-    requests = [a_request("a@example.com"), a_request(Recipient(user="nobody")), a_request("b@example.com")]
-    first = await batcher.submit_bulk(sender, requests, a_key("bulk"))
-
-    second = await batcher.submit_bulk(sender, requests, a_key("bulk"))
-
-    assert second.replayed
-    assert [_shown(result) for result in second.results] == [_shown(result) for result in first.results]
-    assert await count(hot_pool, "notifications", tenant) == 2
-
-
-def _shown(result: Accepted | RequestRefused) -> object:
-    return result.answer() if isinstance(result, Accepted) else (result.reason, result.detail, result.faults)
 
 
 async def test_an_unknown_user_is_refused_and_leaves_nothing(
@@ -233,45 +141,6 @@ async def test_what_rabbitmq_confirmed_is_written_down(batcher: Batcher, hot_poo
     assert watch_at > datetime.now(UTC)
 
 
-async def test_a_user_over_the_limit_is_spared_and_told_why(intake: Intake, tenant: UUID) -> None:
-    strict = Batcher(_with_policy(intake, Policy(10_000, 10_000, 1, 2)), Published())
-    strict.open()
-    sender = a_sender(tenant)
-
-    answers = [await strict.submit(an_item(sender, to="limited@example.com")) for _ in range(3)]
-    urgent = await strict.submit(an_item(sender, to="limited@example.com", priority=Priority.CRITICAL))
-    await strict.close()
-
-    assert [answer.reason for answer in answers] == [None, None, Reason.RATE_LIMITED]
-    assert urgent.status is NotificationStatus.ACCEPTED
-
-
-async def test_a_duplicate_costs_its_user_nothing(intake: Intake, tenant: UUID) -> None:
-    strict = Batcher(_with_policy(intake, Policy(10_000, 10_000, 1, 2)), Published())
-    strict.open()
-    sender = a_sender(tenant)
-    for _ in range(4):
-        await strict.submit(an_item(sender, to="spared@example.com", dedupe_key="same"))
-
-    second = await strict.submit(an_item(sender, to="spared@example.com"))
-    await strict.close()
-
-    assert second.status is NotificationStatus.ACCEPTED
-
-
-async def test_a_key_over_its_limit_gets_429_and_when_to_come_back(intake: Intake, tenant: UUID) -> None:
-    strict = Batcher(_with_policy(intake, Policy(1, 2, 1000, 1000)), Published())
-    strict.open()
-    sender = a_sender(tenant)
-    answers = await asyncio.gather(*(strict.submit(an_item(sender)) for _ in range(3)), return_exceptions=True)
-    await strict.close()
-
-    refused = [answer for answer in answers if isinstance(answer, RequestRefused)]
-    assert [(each.status, each.reason) for each in refused] == [(429, "rate_limited")]
-    assert refused[0].retry_after_s == 1
-    assert refused[0].headers["RateLimit-Policy"] == '"key";q=2;w=2'
-
-
 async def test_a_preference_written_is_honoured_by_the_next_request(
     batcher: Batcher, hot_pool: asyncpg.Pool, tenant: UUID
 ) -> None:
@@ -312,7 +181,3 @@ async def test_test_keys_are_kept_apart(batcher: Batcher, hot_pool: asyncpg.Pool
     modes = await hot_pool.fetch("SELECT id, mode FROM notifications WHERE tenant_id = $1 ORDER BY id", tenant)
     assert test.duplicate_of is None
     assert {row["id"]: Mode.of(row["mode"]) for row in modes} == {live.id: Mode.LIVE, test.id: Mode.TEST}
-
-
-def _with_policy(intake: Intake, policy: Policy) -> Intake:
-    return Intake(intake.pool, intake.cache, intake.limiter, intake.seal, intake.catalog, intake.categories, policy)

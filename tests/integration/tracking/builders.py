@@ -72,62 +72,74 @@ def records(
 ) -> Records:
     """`count` notifications to one person, a delivery per channel, envelopes of `envelope_size` per channel."""
     now = now or utc_now()
-    made = Records()
-    open_envelopes: dict[Channel, OutboxRow] = {}
+    expires_at = now + timedelta(seconds=expires_in_s)
+    made, filling = Records(), dict[Channel, OutboxRow]()
     for _ in range(count):
-        one = notification_id()
-        expires_at = now + timedelta(seconds=expires_in_s)
-        made.notifications.append(
-            NotificationRow(
-                id=one,
-                tenant_id=who.tenant_id,
-                user_id=who.user_id,
-                mode=Mode.LIVE,
-                template="order_shipped",
-                template_version=3,
-                locale=None,
-                category=category,
-                priority=priority,
-                data=b'{"order":"A-1001"}',
-                decisions=b"[]",
-                collapse_id=None,
-                dedupe_key=None,
-                duplicate_of=None,
-                reference=None,
-                send_at=None,
-                expires_at=expires_at,
-                created_at=now,
-            )
-        )
+        one = _notification(who, category, priority, now=now, expires_at=expires_at)
+        made.notifications.append(one)
         for ordinal, channel in enumerate(channels, start=1):
-            envelope = open_envelopes.get(channel)
-            if status is not DeliveryStatus.SUPPRESSED and (
-                envelope is None or len(envelope.delivery_ids) >= envelope_size
-            ):
+            envelope = filling.get(channel)
+            is_full = envelope is None or len(envelope.delivery_ids) >= envelope_size
+            if status is not DeliveryStatus.SUPPRESSED and is_full:
                 envelope = OutboxRow(uuid7(), who.tenant_id, Lane(channel, priority), [], next_attempt_at or now)
-                open_envelopes[channel] = envelope
+                filling[channel] = envelope
                 made.outbox.append(envelope)
-            delivery = DeliveryRow(
-                id=delivery_id(one, ordinal),
-                tenant_id=who.tenant_id,
-                user_id=who.user_id,
-                address_id=who.contacts[channel],
-                envelope_id=envelope.id if envelope else None,
-                recipient_version=who.version,
-                recheck_at=recheck_at,
-                channel=channel,
-                priority=priority,
-                mode=Mode.LIVE,
-                status=status,
-                reason=reason,
-                next_attempt_at=next_attempt_at,
-                expires_at=expires_at,
-                created_at=now,
-            )
+            delivery = _delivery(who, one, ordinal, channel, envelope)
+            delivery.status, delivery.reason = status, reason
+            delivery.next_attempt_at, delivery.recheck_at = next_attempt_at, recheck_at
             made.deliveries.append(delivery)
-            if envelope is not None:
-                envelope.delivery_ids.append(delivery.id)
     return made
+
+
+def _notification(
+    who: Person, category: str, priority: Priority, *, now: datetime, expires_at: datetime
+) -> NotificationRow:
+    return NotificationRow(
+        id=notification_id(),
+        tenant_id=who.tenant_id,
+        user_id=who.user_id,
+        mode=Mode.LIVE,
+        template="order_shipped",
+        template_version=3,
+        locale=None,
+        category=category,
+        priority=priority,
+        data=b'{"order":"A-1001"}',
+        decisions=b"[]",
+        collapse_id=None,
+        dedupe_key=None,
+        duplicate_of=None,
+        reference=None,
+        send_at=None,
+        expires_at=expires_at,
+        created_at=now,
+    )
+
+
+def _delivery(
+    who: Person, of: NotificationRow, ordinal: int, channel: Channel, envelope: OutboxRow | None
+) -> DeliveryRow:
+    """A queued delivery, put into its envelope."""
+    identifier = delivery_id(of.id, ordinal)
+    if envelope is not None:
+        envelope.delivery_ids.append(identifier)
+    return DeliveryRow(
+        id=identifier,
+        tenant_id=who.tenant_id,
+        user_id=who.user_id,
+        address_id=who.contacts[channel],
+        envelope_id=envelope.id if envelope else None,
+        recipient_version=who.version,
+        recheck_at=None,
+        channel=channel,
+        priority=of.priority,
+        mode=of.mode,
+        status=DeliveryStatus.QUEUED,
+        reason=None,
+        next_attempt_at=None,
+        expires_at=of.expires_at,
+        created_at=of.created_at,
+    )
 
 
 async def recorded(pool: asyncpg.Pool, made: Records) -> list[UUID]:

@@ -62,7 +62,7 @@ async def _stored(conn: asyncpg.Connection, made: Records) -> dict[str, list[tup
     return {
         table: [
             tuple(row)
-            for row in await conn.fetch(f"SELECT * FROM {table} WHERE {key} = ANY($1) ORDER BY {key}", keys[table])  # noqa: S608  # our words
+            for row in await conn.fetch(f"SELECT * FROM {table} WHERE {key} = ANY($1) ORDER BY {key}", keys[table])
         ]
         for table, key in TABLES.items()
     }
