@@ -23,6 +23,10 @@ class CarillonError(Exception):
     """The root of everything this platform raises on purpose."""
 
 
+OURSELVES = "Carillon"
+"""The service that is named when it is we who have too much to do."""
+
+
 class Unavailable(CarillonError):
     """A service of ours does not answer; `retry_after_s` is a promise worth keeping in a header."""
 

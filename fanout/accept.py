@@ -11,6 +11,7 @@ from datetime import datetime
 from uuid import UUID
 
 import asyncpg
+import structlog
 
 from domain.errors import RequestRefused
 from domain.ids import notification_id
@@ -36,6 +37,8 @@ from preferences.model import KnownRecipient
 from templates.catalog import Catalog
 from tracking import ledger, outbox
 from tracking.rows import OutboxRow
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,11 @@ class Committed:
     waiting: list[Case]
     loaded: list[Loaded]
 
-    def tell(self) -> None:
+    def tell(self, spent: limits.Spent) -> None:
         """Answer the recorded cases; only after COMMIT."""
         for case in self.recorded:
             if case.is_open:
-                case.answer.set_result(answer(case))
+                case.answer.set_result(answer(case, spent.by_key[case]))
 
 
 async def look_up(intake: Intake, cases: Sequence[Case], *, free_of_charge: bool = False) -> Batch:
@@ -124,7 +127,7 @@ async def commit(
                 await outbox.mark_published(conn, confirmed)
             reach(Failpoint.ACCEPT_BEFORE_COMMIT)
     reach(Failpoint.ACCEPT_AFTER_COMMIT)
-    committed.tell()
+    committed.tell(batch.spent)
     return committed
 
 
@@ -165,7 +168,8 @@ async def enter_each(
             async with conn.transaction():
                 one = await enter(intake, conn, batch, [case], now=now, inline=inline)
         except asyncpg.DataError as error:
-            case.refuse(RequestRefused("data_rejected", f"PostgreSQL cannot keep this request: {error}"))
+            log.warning("request.unfit", case=str(case.id), error=type(error).__name__)
+            case.refuse(RequestRefused("data_rejected", "this request holds a value that cannot be kept"))
         else:
             committed.recorded += one.recorded
             committed.at_once += one.at_once

@@ -15,13 +15,14 @@ from domain.lanes import Channel
 from domain.notification import NotificationStatus
 from domain.reasons import Reason
 from fanout.cases import Accepted, Case, PlannedDelivery
+from plumbing.limiter import Answer
 
 _json = msgspec.json.Encoder()
 
 
-def answer(case: Case) -> Accepted:
-    """What the sender is told."""
-    return summarise(case.id, tuple(case.deliveries), case.duplicate_of)
+def answer(case: Case, limit: Answer | None = None) -> Accepted:
+    """What the sender is told, with what its key has left where the answer goes to it alone."""
+    return replace(summarise(case.id, tuple(case.deliveries), case.duplicate_of), limit=limit)
 
 
 def summarise(identifier: UUID, deliveries: tuple[PlannedDelivery, ...], duplicate_of: UUID | None) -> Accepted:

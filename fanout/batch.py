@@ -16,12 +16,12 @@ import asyncpg
 import structlog
 
 from domain.clock import Clock, utc_now
-from domain.errors import CarillonError, RequestRefused, Unavailable
+from domain.errors import OURSELVES, CarillonError, RequestRefused, Unavailable
 from domain.ids import notification_id
 from domain.lanes import Priority
 from domain.notification import NotificationRequest
 from fanout.accept import Batch, Intake, commit, look_up, remember
-from fanout.bulk import accept_bulk
+from fanout.bulk import TRIES, accept_bulk
 from fanout.cases import Accepted, BulkAccepted, Case, IdempotencyKey, Item, Sender
 from fanout.gates.idempotency import fold
 from fanout.limits import give_back
@@ -32,11 +32,13 @@ from tracking.rows import OutboxRow
 
 MAX_BATCH = 500
 MAX_WAITING = 5000
+MAX_WAITING_BULKS = 32
+"""Each holds up to 4 MiB of JSON in memory; whoever comes then is told to come again."""
+
 MAX_PUBLISHING = 2000
 """Deliveries on their way to RabbitMQ; beyond, the relay takes what comes."""
 
 INLINE = frozenset({Priority.CRITICAL, Priority.HIGH, Priority.NORMAL})
-TRIES = 3
 
 Publish = Callable[[Sequence[OutboxRow]], Awaitable[set[UUID]]]
 log = structlog.get_logger()
@@ -57,6 +59,7 @@ class Batcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._runs: list[asyncio.Task[None]] = []
         self._bulk_slots = asyncio.Semaphore(2)
+        self._bulks = 0
 
     def open(self) -> None:
         """Begin to take cases."""
@@ -76,7 +79,7 @@ class Batcher:
     async def submit(self, item: Item) -> Accepted:
         """Accept one request. Raises RequestRefused (4xx) or Unavailable (503); nothing is kept then."""
         if len(self._waiting) >= MAX_WAITING:
-            raise Unavailable("Carillon", "too many requests are waiting", retry_after_s=1)
+            raise Unavailable(OURSELVES, "too many requests are waiting", retry_after_s=1)
         case = self._case(item)
         self._waiting.append(case)
         self._arrived.set()
@@ -87,10 +90,16 @@ class Batcher:
         self, sender: Sender, requests: Sequence[NotificationRequest | RequestRefused], key: IdempotencyKey | None
     ) -> BulkAccepted:
         """Accept many in one transaction of their own; each has its own result. Raises as `submit` does."""
-        async with self._bulk_slots:
-            accepted, at_once = await accept_bulk(
-                self._intake, sender, requests, key, now=self._clock(), inline=self._inline()
-            )
+        if self._bulks >= MAX_WAITING_BULKS:
+            raise Unavailable(OURSELVES, "too many bulk requests are waiting", retry_after_s=1)
+        self._bulks += 1
+        try:
+            async with self._bulk_slots:
+                accepted, at_once = await accept_bulk(
+                    self._intake, sender, requests, key, now=self._clock(), inline=self._inline()
+                )
+        finally:
+            self._bulks -= 1
         self._publish_beside(at_once)
         return accepted
 
@@ -113,7 +122,11 @@ class Batcher:
         metrics.ACCEPT_BATCH_SIZE.observe(len(cases))
         try:
             batch = await look_up(self._intake, fold(cases))
-            await self._commit(batch)
+            try:
+                await self._commit(batch)
+            except Exception:
+                await give_back(self._intake.limiter, batch.spent, everything=True)
+                raise
         except CarillonError as error:
             _refuse_all(cases, error)
         except Exception as error:
@@ -123,8 +136,8 @@ class Batcher:
     async def _commit(self, batch: Batch) -> None:
         confirmed, self._confirmed = self._confirmed, []
         now, inline = self._clock(), self._inline()
-        one_by_one = False
-        for attempt in range(1, TRIES + 1):
+        one_by_one, conflicts = False, 0
+        while True:
             try:
                 committed = await commit(
                     self._intake, batch, now=now, inline=inline, confirmed=confirmed, one_by_one=one_by_one
@@ -134,7 +147,8 @@ class Batcher:
                     raise
                 one_by_one = True
             except Unavailable as error:
-                if attempt == TRIES or not is_conflict(error):
+                conflicts += 1
+                if conflicts == TRIES or not is_conflict(error):
                     self._confirmed += confirmed
                     raise
             else:

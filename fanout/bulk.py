@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from domain.errors import Fault, RequestRefused
+from domain.errors import Fault, RequestRefused, Unavailable
 from domain.ids import notification_id
 from domain.lanes import Priority
 from domain.notification import NotificationRequest
@@ -18,10 +18,13 @@ from fanout.answers import answer, rebuild
 from fanout.cases import Accepted, BulkAccepted, Case, IdempotencyKey, Item, Sender
 from fanout.gates.idempotency import first_decisions, key_reused, still_running
 from fanout.limits import give_back
-from plumbing.database import borrow, postgres_errors
+from plumbing.database import borrow, is_conflict, postgres_errors
 from plumbing.failpoints import Failpoint, reach
 from tracking import ledger, once
 from tracking.rows import IdempotencyRow, OutboxRow, Records
+
+TRIES = 3
+"""So often a transaction that met another is tried."""
 
 Result = Accepted | RequestRefused
 
@@ -49,12 +52,37 @@ async def accept_bulk(
         for each in requests
     ]
     batch = await look_up(intake, [entry for entry in entries if isinstance(entry, Case)])
+    is_kept = False
     try:
-        return await _commit(intake, batch, entries, key, now=now, inline=inline, one_by_one=False)
-    except (asyncpg.DataError, asyncpg.DeadlockDetectedError):
-        return await _commit(intake, batch, entries, key, now=now, inline=inline, one_by_one=True)
+        answered = await _try(intake, batch, entries, key, now=now, inline=inline)
+        is_kept = True
+        return answered
     finally:
-        await give_back(intake.limiter, batch.spent)
+        await give_back(intake.limiter, batch.spent, everything=not is_kept)
+
+
+async def _try(
+    intake: Intake,
+    batch: Batch,
+    entries: Sequence[Case | RequestRefused],
+    key: IdempotencyKey | None,
+    *,
+    now: datetime,
+    inline: frozenset[Priority],
+) -> tuple[BulkAccepted, list[OutboxRow]]:
+    """Commit; again when transactions met, and one by one when something in it cannot be kept."""
+    one_by_one, conflicts = False, 0
+    while True:
+        try:
+            return await _commit(intake, batch, entries, key, now=now, inline=inline, one_by_one=one_by_one)
+        except asyncpg.DataError:
+            if one_by_one:
+                raise
+            one_by_one = True
+        except Unavailable as error:
+            conflicts += 1
+            if conflicts == TRIES or not is_conflict(error):
+                raise
 
 
 async def _commit(

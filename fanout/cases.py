@@ -15,6 +15,7 @@ from domain.ids import NotificationId
 from domain.lanes import Channel
 from domain.notification import Mode, NotificationRequest, NotificationStatus
 from domain.reasons import Reason
+from plumbing.limiter import Answer
 from preferences.model import Category, KnownRecipient
 from templates.catalog import Message
 
@@ -69,7 +70,10 @@ class PlannedDelivery:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The answer to one accepted request; a replay carries the first answer again."""
+    """The answer to one accepted request; a replay carries the first answer again.
+
+    `limit` is what its API key has left, told with fresh answers only.
+    """
 
     id: UUID
     status: NotificationStatus
@@ -77,6 +81,7 @@ class Accepted:
     reason: Reason | None = None
     duplicate_of: UUID | None = None
     replayed: bool = False
+    limit: Answer | None = field(default=None, compare=False)
 
     def answer(self) -> dict[str, Any]:
         """The body of a 202."""

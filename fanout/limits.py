@@ -14,12 +14,14 @@ from uuid import UUID
 from domain.delivery import DeliveryStatus
 from domain.errors import RequestRefused
 from domain.lanes import Channel
-from domain.notification import Recipient
 from fanout.cases import Case
 from fanout.gates.verdicts import Told, is_limited_per_user
 from plumbing.limiter import Answer, Limit, Limiter
 from preferences import cache as recipient_cache
 from preferences.model import KnownRecipient
+
+KEY_POLICY = "key"
+"""What an API key's limit is called in the headers that tell of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,12 @@ class Spent:
         """What the limits said of this case; a channel that is missing is not limited."""
         return Told(self.by_key[case], self.by_user.get(case, {}))
 
-    def unused(self) -> dict[UUID, list[Limit]]:
-        """By tenant, the tokens that were spent on what will not be sent."""
+    def unused(self, *, everything: bool) -> dict[UUID, list[Limit]]:
+        """By tenant, the tokens that were spent on what will not be sent: `everything` when the batch was not kept."""
         back: defaultdict[UUID, list[Limit]] = defaultdict(list)
         for (case, channel), limit in self.limits.items():
             sent = any(d.channel is channel and d.status is not DeliveryStatus.SUPPRESSED for d in case.deliveries)
-            if self.by_user[case][channel].allowed and not sent:
+            if self.by_user[case][channel].allowed and (everything or not sent):
                 back[case.tenant_id].append(Limit(limit.key, limit.per_s, limit.burst, -1))
         return back
 
@@ -73,9 +75,9 @@ async def ask(
     return spent, known
 
 
-async def give_back(limiter: Limiter, spent: Spent) -> None:
-    """Return the tokens that were spent on what will not be sent."""
-    for limits in spent.unused().values():
+async def give_back(limiter: Limiter, spent: Spent, *, everything: bool = False) -> None:
+    """Return the tokens that were spent on what will not be sent; `everything` when nothing of the batch was kept."""
+    for limits in spent.unused(everything=everything).values():
         await limiter.look_up([], limits)
 
 
@@ -86,7 +88,7 @@ async def _ask_tenant(
     read_keys = list(dict.fromkeys(recipients.values()))
     limits = [_key_limit(policy, case, cost) for case in cases]
     per_user = [
-        (case, channel, _user_limit(policy, tenant, case.request.to, channel, cost))
+        (case, channel, _user_limit(policy, case, channel, cost))
         for case in cases
         if is_limited_per_user(case.request, case.category)
         for channel in case.channels
@@ -111,20 +113,16 @@ def _key_limit(policy: Policy, case: Case, cost: int) -> Limit:
     return Limit(key, policy.key_per_s, policy.key_burst, cost)
 
 
-def _user_limit(policy: Policy, tenant: UUID, to: Recipient, channel: Channel, cost: int) -> Limit:
-    """The recipient stands in the key as a hash: no address is ever a Redis key."""
+def _user_limit(policy: Policy, case: Case, channel: Channel, cost: int) -> Limit:
+    """The recipient stands in the key as a hash: no address is ever a Redis key. Test sends spend nothing of live."""
+    to, tenant = case.request.to, case.tenant_id
     name = to.user or to.email or to.phone or ""
     digest = blake2b(name.encode(), digest_size=16, key=tenant.bytes).hexdigest()
-    key = f"{{t:{tenant}}}:limit:user:{channel}:{digest}"
+    key = f"{{t:{tenant}}}:limit:user:{case.item.sender.mode}:{channel}:{digest}"
     return Limit(key, policy.user_per_hour / 3600, policy.user_burst, cost)
 
 
 def _over_key_limit(policy: Policy, answer: Answer) -> RequestRefused:
     detail = f"this key may send {policy.key_per_s:g} notifications per second, {policy.key_burst} at once"
-    window_s = max(1, round(policy.key_burst / policy.key_per_s))
-    headers = {
-        "RateLimit-Policy": f'"key";q={policy.key_burst};w={window_s}',
-        "RateLimit": f'"key";r={answer.remaining};t={answer.reset_s}',
-    }
     wait_s = max(1, answer.retry_after_s)
-    return RequestRefused("rate_limited", detail, 429, retry_after_s=wait_s, headers=headers)
+    return RequestRefused("rate_limited", detail, 429, retry_after_s=wait_s, headers=answer.headers(KEY_POLICY))

@@ -29,16 +29,31 @@ class Limit:
     def interval_us(self) -> int:
         return max(1, round(1_000_000 / self.per_s))
 
+    @property
+    def window_s(self) -> int:
+        return max(1, round(self.burst / self.per_s))
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a limit said. `reset_s` is when it is full again, `retry_after_s` when this cost would be let through."""
+    """What a limit said. `reset_s` is when it is full again, `retry_after_s` when this cost would be let through.
+
+    `limit` is its burst, and `window_s` how long that takes to grow back.
+    """
 
     allowed: bool
     limit: int
+    window_s: int
     remaining: int
     retry_after_s: int
     reset_s: int
+
+    def headers(self, policy: str) -> dict[str, str]:
+        """RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers) of the policy so named."""
+        return {
+            "RateLimit-Policy": f'"{policy}";q={self.limit};w={self.window_s}',
+            "RateLimit": f'"{policy}";r={self.remaining};t={self.reset_s}',
+        }
 
 
 # KEYS: n keys to read, then m limits. ARGV: n, then for each limit interval_us, burst, cost.
@@ -125,4 +140,5 @@ class Limiter:
 
 def _answer(limit: Limit, allowed: int, ahead_us: int, wait_us: int) -> Answer:
     remaining = max(0, limit.burst - -(-ahead_us // limit.interval_us))
-    return Answer(bool(allowed), limit.burst, remaining, -(-wait_us // 1_000_000), -(-ahead_us // 1_000_000))
+    retry_after_s, reset_s = -(-wait_us // 1_000_000), -(-ahead_us // 1_000_000)
+    return Answer(bool(allowed), limit.burst, limit.window_s, remaining, retry_after_s, reset_s)

@@ -18,7 +18,7 @@ async def pass_dedupe(conn: asyncpg.Connection, cases: Sequence[Case]) -> None:
     """Last of the gates, only for what would be sent: the first holder of a window sends, the others point at it."""
     rivals: defaultdict[UUID, list[Case]] = defaultdict(list)
     for case in cases:
-        if case.request.dedupe_key is None or not would_send(case):
+        if case.request.dedupe_key is None or _window_s(case) == 0 or not would_send(case):
             case.decisions.append(Decision.passed(Gate.DEDUPE, asked=False))
         else:
             rivals[_dedupe_key(case)].append(case)

@@ -42,7 +42,7 @@ def _follow(leader: Case, follower: Case) -> None:
         elif (error := answered.exception()) is not None:
             follower.refuse(error)
         else:
-            follower.answer.set_result(replace(answered.result(), replayed=True))
+            follower.answer.set_result(replace(answered.result(), replayed=True, limit=None))
 
     leader.answer.add_done_callback(repeat)
 
@@ -90,7 +90,8 @@ async def _replay(conn: asyncpg.Connection, replays: dict[UUID, Case]) -> None:
         return
     found = await first_decisions(conn, list(replays))
     for identifier, case in replays.items():
-        case.answer.set_result(rebuild(identifier, *found[identifier]))
+        if case.is_open:  # a second try of its batch finds it answered, and its sender may be gone
+            case.answer.set_result(rebuild(identifier, *found[identifier]))
 
 
 async def first_decisions(conn: asyncpg.Connection, ids: Sequence[UUID]) -> dict[UUID, tuple[bytes, UUID | None]]:

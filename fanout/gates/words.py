@@ -36,16 +36,33 @@ def choose_channels(request: NotificationRequest, category: Category, message: M
     worded = _worded_channels(request, message)
     for position, channel in enumerate(request.channels):
         if channel not in worded:
-            detail = f"there are no words for {channel} in this request or its template"
-            raise refuse("no_content_for_channel", f"/channels/{position}", detail)
+            raise refuse("no_content_for_channel", f"/channels/{position}", _lacks_words(request, channel))
     if request.channels:
         return request.channels
     reachable = _reachable_channels(request)
     chosen = tuple(c for c in category.channels if c in OPEN_CHANNELS and c in worded and c in reachable)
     if not chosen:
-        detail = f"category {category.name!r} and the content have no channel in common; name one in `channels`"
-        raise refuse("no_channel", "/channels", detail)
+        raise refuse("no_channel", "/channels", _has_no_channel(request, category, worded, reachable))
     return chosen
+
+
+def _lacks_words(request: NotificationRequest, channel: Channel) -> str:
+    if request.template is not None:
+        return f"template {request.template!r} has no words for {channel}"
+    needed = "title or content.email" if channel is Channel.EMAIL else "body, title or content.sms"
+    return f"there are no words for {channel}: send content with {needed}"
+
+
+def _has_no_channel(
+    request: NotificationRequest, category: Category, worded: Iterable[Channel], reachable: Iterable[Channel]
+) -> str:
+    """Why nothing is left, by the three sets that have nothing in common."""
+    allowed, words, known = (", ".join(sorted(each)) or "none" for each in (category.channels, worded, reachable))
+    detail = f"no channel is left: category {category.name!r} allows {allowed}; there are words for {words}; "
+    detail += f"the recipient can have {known}"
+    if request.template is None and Channel.EMAIL in reachable and Channel.EMAIL not in worded:
+        return f"{detail}. {_lacks_words(request, Channel.EMAIL)}"
+    return detail
 
 
 def pass_data(request: NotificationRequest, channels: Iterable[Channel], message: Message | None) -> None:
