@@ -16,14 +16,24 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from api.strict_json import escape
-from domain.errors import Fault, RequestRefused, Unavailable
+from domain.errors import OURSELVES, Fault, RequestRefused, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
 _encode = msgspec.json.Encoder().encode
+
+_WORDS = {
+    404: "there is no such path; /openapi.json names them all",
+    405: "this path does not take this method; the header Allow names those it takes",
+}
+"""What the framework says in two words."""
+
+_LATER = {"/query/campaign": "campaigns are not available yet"}
+"""Parameters that a later release will have."""
 
 _ENDS_CONNECTION = frozenset({400, 408})
 """After these nobody knows where the next request begins. What is left of other bodies the server reads away."""
@@ -107,22 +117,34 @@ async def _on_refusal(request: Request, error: RequestRefused) -> Response:
 
 async def _on_unavailable(request: Request, error: Unavailable) -> Response:
     request.scope["refused_as"] = "unavailable"
-    detail = f"{error.service} does not answer; nothing was kept of this request"
+    what = "too much is waiting here" if error.service == OURSELVES else f"{error.service} does not answer"
+    detail = f"{what}; nothing is known to be kept of this request: send it again"
     headers = {"retry-after": str(error.retry_after_s)}
     return problem(503, "unavailable", detail, instance=instance_of(request), headers=headers)
 
 
 async def _on_shape(request: Request, error: RequestValidationError) -> Response:
-    request.scope["refused_as"] = "invalid_request"
     faults = [_fault(each["loc"], each["type"], each["msg"]) for each in error.errors()]
+    faults.sort(key=lambda fault: fault.pointer not in _LATER)
+    is_later = bool(faults) and faults[0].pointer in _LATER
+    request.scope["refused_as"] = reason = "not_available_yet" if is_later else "invalid_request"
     detail = f"{faults[0].pointer or 'the request'}: {faults[0].detail}" if faults else "the request has a wrong shape"
-    return problem(422, "invalid_request", detail, instance=instance_of(request), faults=faults)
+    return problem(422, reason, detail, instance=instance_of(request), faults=faults)
 
 
 async def _on_http(request: Request, error: HTTPException) -> Response:
     reason = "method_not_allowed" if error.status_code == 405 else _title(error.status_code).lower().replace(" ", "_")
     request.scope["refused_as"] = reason
-    return problem(error.status_code, reason, str(error.detail), instance=instance_of(request), headers=error.headers)
+    detail = _WORDS.get(error.status_code) or str(error.detail)
+    headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+    return problem(error.status_code, reason, detail, instance=instance_of(request), headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """Every method of this path; the framework names those of the first route that fits."""
+    fitting = (route for route in request.app.routes if isinstance(route, Route))
+    found = [route.methods or () for route in fitting if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted(set().union(*found)))
 
 
 def _fault(place: Sequence[str | int], kind: str, words: str) -> Fault:
@@ -130,8 +152,10 @@ def _fault(place: Sequence[str | int], kind: str, words: str) -> Fault:
     where = [str(part) for part in place]
     if where and where[0] == "body":
         where = where[1:]
-    detail = "unknown field" if kind == "extra_forbidden" else words[:1].lower() + words[1:]
-    return Fault("".join(f"/{escape(part)}" for part in where), detail)
+    pointer = "".join(f"/{escape(part)}" for part in where)
+    if kind == "extra_forbidden":
+        return Fault(pointer, _LATER.get(pointer, "unknown field"))
+    return Fault(pointer, words[:1].lower() + words[1:])
 
 
 def _title(status: int) -> str:

@@ -16,10 +16,11 @@ from api.dependencies import House, identify
 from api.fields import Faults, kind_of
 from api.idempotency import HEADER, read_key
 from api.shape import read_request
-from api.strict_json import Document, refuse_faults
+from api.strict_json import Document, escape, refuse_faults
 from domain.errors import Fault, RequestRefused
 from domain.notification import NotificationRequest
 from fanout.cases import Accepted, IdempotencyKey, Item, Sender
+from fanout.limits import KEY_POLICY
 
 PATH = "/api/v1/notifications"
 BULK_PATH = "/api/v1/notifications/bulk"
@@ -48,6 +49,8 @@ async def send_one(request: Request) -> Response:
     wanted = read_request(document.value, now=house.clock())
     accepted = await house.batcher.submit(Item(sender, wanted, key))
     headers = {"location": f"{PATH}/{accepted.id}"}
+    if accepted.limit is not None:
+        headers |= accepted.limit.headers(KEY_POLICY)
     if accepted.replayed:
         headers["idempotent-replayed"] = "true"
     return _json(accepted.answer(), headers)
@@ -82,12 +85,14 @@ def _sender(key: Key) -> Sender:
 
 
 def _key(request: Request, sender: Sender, path: str, body: Any) -> IdempotencyKey | None:
-    return read_key(request.headers.get(HEADER), sender.tenant_id, method="POST", path=path, body=body)
+    return read_key(request.headers.get(HEADER), sender.tenant_id, sender.mode, method="POST", path=path, body=body)
 
 
 def _items(document: Document) -> tuple[list[Any], dict[int, tuple[Fault, ...]]]:
     """The items of a bulk request, and what the strict reader found in each; RequestRefused(422) for its frame."""
     value = document.value
+    if value is None:
+        refuse_faults(document.faults)
     faults = Faults()
     if not isinstance(value, dict):
         faults.add("", f"must be an object, not {kind_of(value)}")
@@ -95,7 +100,7 @@ def _items(document: Document) -> tuple[list[Any], dict[int, tuple[Fault, ...]]]
     items = value.get("notifications")
     for name in value:
         if name != "notifications":
-            faults.add(f"/{name}", "unknown field")
+            faults.add(f"/{escape(name)}", "unknown field")
     if not isinstance(items, list) or not items:
         faults.add("/notifications", f"must be an array of 1 to {MAX_BULK} notifications")
     elif len(items) > MAX_BULK:

@@ -1,4 +1,4 @@
-"""Idempotency-Key: read it, and hash it with its tenant and with what it came with (16 bytes each)."""
+"""Idempotency-Key: read it, and hash it with its tenant and mode, and with what it came with (16 bytes each)."""
 
 import json
 from hashlib import blake2b
@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from domain.errors import RequestRefused
+from domain.notification import Mode
 from fanout.cases import IdempotencyKey
 
 LONGEST_KEY = 255
@@ -16,15 +17,19 @@ HEADER = "idempotency-key"
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
-def read_key(header: str | None, tenant_id: UUID, *, method: str, path: str, body: Any) -> IdempotencyKey | None:
+def read_key(
+    header: str | None, tenant_id: UUID, mode: Mode, *, method: str, path: str, body: Any
+) -> IdempotencyKey | None:
     """The key of a request, or None without one. RequestRefused(400) for an empty, overlong or unprintable one.
 
+    What a test key sent never stands for what a live key sends: each mode has keys of its own.
     The body is fingerprinted in canonical form, so that the order of keys and white space make no other request.
     """
     if header is None:
         return None
     text = unquote(header)
-    key = blake2b(b"\0".join((tenant_id.bytes, text.encode())), digest_size=16, person=b"idempotency-key")
+    whose = b"\0".join((tenant_id.bytes, mode.encode(), text.encode()))
+    key = blake2b(whose, digest_size=16, person=b"idempotency-key")
     fingerprint = blake2b(b"\0".join((method.encode(), path.encode(), _canonical(body))), digest_size=16)
     return IdempotencyKey(UUID(bytes=key.digest()), UUID(bytes=fingerprint.digest()))
 

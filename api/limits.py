@@ -10,7 +10,8 @@ from uuid import UUID
 
 from api.auth import Key
 from domain.errors import RequestRefused
-from plumbing.limiter import Answer, Limit, Limiter
+from fanout.limits import KEY_POLICY
+from plumbing.limiter import Limit, Limiter
 from plumbing.settings import Settings
 
 
@@ -31,9 +32,8 @@ class KeyLimits:
 
     async def spend(self, key: Key) -> Mapping[str, str]:
         """The headers to answer with. RequestRefused(429) when the key has spent it all."""
-        limit = limit_of(key.tenant_id, key.id, self._settings)
-        answer = await self._limiter.ask(limit)
-        told = headers(limit, answer)
+        answer = await self._limiter.ask(limit_of(key.tenant_id, key.id, self._settings))
+        told = answer.headers(KEY_POLICY)
         if not answer.allowed:
             detail = "this API key has spent its requests"
             raise RequestRefused("rate_limited", detail, 429, retry_after_s=answer.retry_after_s, headers=told)
@@ -43,12 +43,3 @@ class KeyLimits:
 def limit_of(tenant_id: UUID, key_id: UUID, settings: Settings) -> Limit:
     """What a key may ask: the tenant in braces keeps its keys on one node of a cluster."""
     return Limit(f"t:{{{tenant_id}}}:requests:{key_id}", settings.key_limit_per_s, settings.key_limit_burst)
-
-
-def headers(limit: Limit, answer: Answer) -> dict[str, str]:
-    """RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers): quota, window, what is left."""
-    window_s = max(1, round(limit.burst / limit.per_s))
-    return {
-        "RateLimit-Policy": f'"key";q={limit.burst};w={window_s}',
-        "RateLimit": f'"key";r={answer.remaining};t={answer.reset_s}',
-    }

@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from api.auth import Scope
 from api.dependencies import Needs
 from api.errors import MEDIA_TYPE
+from api.examples import EXAMPLES, Example
 from api.hot import BULK_PATH, PATH
 from api.schemas import people, sending
 from api.schemas.base import Problem
@@ -35,7 +36,8 @@ _TAGS = [
     {"name": "operation", "description": "Health and metrics."},
 ]
 NOT_READY = "what is missing is told"
-"""The one answer above 400 that is no problem document."""
+NO_SUCH_LINK = "a page that says that the link does not work"
+"""The answers above 400 that are no problem documents."""
 
 _ALWAYS = ("400", "408", "414", "431", "500", "503")
 _WITH_KEY = ("401", "403", "429")
@@ -57,6 +59,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
                 content["schema"] = {"$ref": _REF.format(model=model.__name__)}
             _add_security(operation, scopes.get((path, method)))
             _add_problems(operation)
+            _add_examples(operation, EXAMPLES.get((path, method), Example()))
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -115,8 +118,16 @@ def _add_problems(operation: dict[str, Any]) -> None:
     for status in sorted(set(statuses)):
         operation["responses"].setdefault(status, {"description": "problem details"})
     for status, answer in operation["responses"].items():
-        if status >= "400" and answer.get("description") != NOT_READY:
+        if status >= "400" and answer.get("description") not in (NOT_READY, NO_SUCH_LINK):
             answer["content"] = content
+
+
+def _add_examples(operation: dict[str, Any], example: Example) -> None:
+    if example.asked is not None:
+        operation["requestBody"]["content"]["application/json"]["example"] = example.asked
+    for status, answer in operation["responses"].items():
+        if status < "400" and example.told is not None:
+            answer["content"]["application/json"]["example"] = example.told
 
 
 def _add_hot(document: dict[str, Any]) -> None:
@@ -127,7 +138,7 @@ def _add_hot(document: dict[str, Any]) -> None:
         sending.NotificationRequestBody.__name__,
         {"template": {"value": sending.ONE_EXAMPLE}, "content": {"value": sending.CONTENT_EXAMPLE}},
     )
-    one["responses"]["202"] = _answer(sending.AcceptedTold.__name__, sending.ACCEPTED_EXAMPLE)
+    one["responses"]["202"] = _answer(sending.AcceptedTold.__name__)
     one["responses"]["202"]["headers"]["Location"] = {"schema": {"type": "string"}}
     bulk = _hot_operation(
         "send_bulk",
@@ -135,7 +146,7 @@ def _add_hot(document: dict[str, Any]) -> None:
         sending.BulkRequestBody.__name__,
         {"two": {"value": sending.BULK_EXAMPLE}},
     )
-    bulk["responses"]["202"] = _answer(sending.BulkTold.__name__, None)
+    bulk["responses"]["202"] = _answer(sending.BulkTold.__name__)
     paths.setdefault(PATH, {})["post"] = one
     paths.setdefault(BULK_PATH, {})["post"] = bulk
 
@@ -160,10 +171,8 @@ def _hot_operation(name: str, summary: str, schema: str, examples: dict[str, Any
     }
 
 
-def _answer(schema: str, example: dict[str, Any] | None) -> dict[str, Any]:
-    content: dict[str, Any] = {"schema": {"$ref": _REF.format(model=schema)}}
-    if example is not None:
-        content["example"] = example
+def _answer(schema: str) -> dict[str, Any]:
+    content = {"schema": {"$ref": _REF.format(model=schema)}}
     replayed = {"schema": {"type": "string", "enum": ["true"]}, "description": "this is the first answer again"}
     return {
         "description": "kept: it is in PostgreSQL",

@@ -73,6 +73,8 @@ def _refuse_half_words(document: dict[str, Any], request: NotificationRequest, f
         faults.add("/template", "send a template or content")
     if request.version is not None and not has_template:
         faults.add("/version", "a version needs a template")
+    if request.data and has_content:
+        faults.add("/data", "data fills a template; content is sent as it stands")
 
 
 def _recipient(fields: Fields) -> Recipient:
@@ -99,7 +101,17 @@ def _recipient(fields: Fields) -> Recipient:
     to.end()
     if is_empty and not has_token:
         fields.fault("to", "names nobody: send a user, an email or a phone")
+    elif not value.get("user"):
+        _refuse_facts_of_nobody(recipient, to)
     return recipient
+
+
+def _refuse_facts_of_nobody(recipient: Recipient, to: Fields) -> None:
+    """Facts are kept with a user; beside an address alone they would be taken and ignored."""
+    for name in ("locale", "timezone", "name"):
+        if getattr(recipient, name) is not None:
+            instead = ", or `locale` beside `template`" if name == "locale" else ""
+            to.fault(name, f"is kept with a user: send `user` along{instead}")
 
 
 def _user(fields: Fields, name: str, *, pointer_name: str | None = None) -> str | None:

@@ -36,7 +36,7 @@ _SECRET_NAMES = frozenset(
 """Fields that are never written, whoever logs them."""
 
 _SECRET_WORDS = re.compile(
-    r"cn_(?:live|test|team|app)_[\w-]+"  # our keys
+    r"cn_(?:live|test|team|app)_[\w-]{20,}"  # our keys; the few letters by which one is called may stand
     r"|Bearer\s+\S+"
     r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"  # user:password of a URL
     r"|[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"  # e-mail addresses
@@ -44,7 +44,13 @@ _SECRET_WORDS = re.compile(
 )
 """What is taken out of every text, for libraries put anything into their messages."""
 
-_encode = msgspec.json.Encoder(enc_hook=str, order=None).encode
+
+def _spell(value: object) -> str:
+    """What JSON has no form for, as text without secrets."""
+    return _SECRET_WORDS.sub("[hidden]", str(value))
+
+
+_encode = msgspec.json.Encoder(enc_hook=_spell, order=None).encode
 
 
 def configure(settings: Settings, role: str) -> None:
@@ -82,7 +88,10 @@ def hide_secrets(_logger: object, _method: str, event: structlog.typing.EventDic
 
 
 def _render_json(_logger: object, _method: str, event: structlog.typing.EventDict) -> bytes:
-    return _encode(event)
+    try:
+        return _encode(event)
+    except UnicodeEncodeError:  # half a surrogate pair in what somebody sent: no reason to lose the line
+        return _encode({name: str(value).encode("utf-8", "replace").decode() for name, value in event.items()})
 
 
 class _Role:

@@ -220,7 +220,7 @@ def _known_user(row: asyncpg.Record) -> KnownRecipient:
         row["timezone"],
         row["name"],
         {Channel.of(channel): contact for channel, contact in zip(channels, ids, strict=True)},
-        Preferences.parse(msgspec.json.decode(document)) if document else NOTHING_CHOSEN,
+        Preferences.stored(msgspec.json.decode(document)) if document else NOTHING_CHOSEN,
         _marks([row]),
     )
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from domain.errors import Fault, RequestRefused
-from domain.lanes import Channel
+from domain.lanes import OPEN_CHANNELS, Channel
 
 MAX_CATEGORIES = 200
 _FIELDS = ("channels", "categories", "quiet_hours", "unsubscribed", "caps")
@@ -84,15 +84,27 @@ class Preferences:
     def parse(cls, document: Mapping[str, Any]) -> Self:
         """Read a document as the API takes it. RequestRefused (422) with a pointer for each fault."""
         reader = _Reader()
-        preferences = cls(
+        preferences = cls._read(document, reader)
+        reader.refuse_others(document, "", _FIELDS)
+        if document.get("caps") is not None:
+            reader.not_yet("/caps", "caps are")
+        reader.raise_if_any()
+        return preferences
+
+    @classmethod
+    def stored(cls, document: Mapping[str, Any]) -> Self:
+        """Read back what was kept. What this release cannot read (a zone that was renamed) is never a reason to fail:
+        one person's document must not stop the batch it is in."""
+        return cls._read(document, _Reader(is_stored=True))
+
+    @classmethod
+    def _read(cls, document: Mapping[str, Any], reader: "_Reader") -> Self:
+        return cls(
             channels=reader.channels(document.get("channels"), "/channels"),
             categories=reader.categories(document.get("categories")),
             quiet_hours=reader.quiet_hours(document.get("quiet_hours")),
             unsubscribed=reader.truth(document.get("unsubscribed", False), "/unsubscribed"),
         )
-        reader.refuse_others(document, "", _FIELDS)
-        reader.raise_if_any(caps=document.get("caps") is not None)
-        return preferences
 
     def document(self) -> dict[str, Any]:
         """The document as the API shows it; `parse` reads it back to the same preferences."""
@@ -156,13 +168,14 @@ def is_timezone(name: object) -> bool:
 class _Reader:
     """Reads a document piece by piece and gathers what is wrong with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_stored: bool = False) -> None:
         self.faults: list[Fault] = []
+        self._later: list[Fault] = []
+        self._is_stored = is_stored
 
-    def raise_if_any(self, *, caps: bool) -> None:
-        if caps:
-            faults = (Fault("/caps", "caps are not available yet"), *self.faults)
-            raise RequestRefused("not_available_yet", "caps are not available yet", faults=faults)
+    def raise_if_any(self) -> None:
+        if self._later:
+            raise RequestRefused("not_available_yet", self._later[0].detail, faults=(*self._later, *self.faults))
         if self.faults:
             raise RequestRefused("invalid_preferences", self.faults[0].detail, faults=tuple(self.faults))
 
@@ -170,6 +183,9 @@ class _Reader:
         for name in value:
             if name not in known:
                 self._fault(f"{pointer}/{_escape(name)}", "unknown field")
+
+    def not_yet(self, pointer: str, what: str) -> None:
+        self._later.append(Fault(pointer, f"{what} not available yet"))
 
     def truth(self, value: object, pointer: str) -> bool:
         if not isinstance(value, bool):
@@ -180,10 +196,12 @@ class _Reader:
         chosen: dict[Channel, bool] = {}
         for name, allowed in self._object(value, pointer).items():
             at = f"{pointer}/{_escape(name)}"
-            if name in _CHANNELS:
+            if name in OPEN_CHANNELS:
                 chosen[Channel(name)] = self.truth(allowed, at)
+            elif name in _CHANNELS:
+                self.not_yet(at, f"channel {name} is")
             else:
-                self._fault(at, f"there is no such channel; there are {', '.join(Channel)}")
+                self._fault(at, f"there is no such channel; there are {', '.join(OPEN_CHANNELS)}")
         return chosen
 
     def categories(self, value: object) -> dict[str, Choice]:
@@ -210,7 +228,7 @@ class _Reader:
         given = self._object(value, "/quiet_hours")
         zone, mode = given.get("timezone"), given.get("mode", QuietMode.DEFER)
         start, end = (self._clock(given.get(name), f"/quiet_hours/{name}") for name in ("start", "end"))
-        if zone is not None and not is_timezone(zone):
+        if zone is not None and not self._is_stored and not is_timezone(zone):
             self._fault("/quiet_hours/timezone", "must be the name of an IANA time zone, like Europe/Paris")
         if not isinstance(mode, str) or mode not in _MODES:
             self._fault("/quiet_hours/mode", "must be defer or drop")

@@ -153,7 +153,7 @@ async def history(
 
 def _stored(row: asyncpg.Record) -> Stored:
     document = row["document"]
-    chosen = Preferences.parse(msgspec.json.decode(document)) if document else NOTHING_CHOSEN
+    chosen = Preferences.stored(msgspec.json.decode(document)) if document else NOTHING_CHOSEN
     return Stored(row["version"], chosen, row["updated_at"])
 
 

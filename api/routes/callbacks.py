@@ -17,7 +17,9 @@ from domain.errors import RequestRefused, Unavailable
 ROUTER = router(tag="providers")
 
 _EXAMPLE = {"message_id": "m-1", "reference": "01930b7a-6c00-7f2e-8a51-5d3c2b1a0001", "status": "delivered"}
+_SIGNED = ("webhook-id", "webhook-timestamp", "webhook-signature")
 _DESCRIPTION: dict[str, Any] = {
+    "parameters": [{"name": name, "in": "header", "required": True, "schema": {"type": "string"}} for name in _SIGNED],
     "requestBody": {
         "required": True,
         "content": {
@@ -35,7 +37,7 @@ _DESCRIPTION: dict[str, Any] = {
                 "example": _EXAMPLE,
             }
         },
-    }
+    },
 }
 
 
@@ -45,7 +47,10 @@ _DESCRIPTION: dict[str, Any] = {
     response_class=Response,
     summary="A report of the SMS provider, signed as Standard Webhooks",
     openapi_extra=_DESCRIPTION,
-    responses={401: {"description": "wrong, missing or old signature"}},
+    responses={
+        401: {"description": "wrong, missing or old signature"},
+        404: {"description": "CARILLON_SMS_CALLBACK_SECRET is not set"},
+    },
 )
 async def report_sms(house: TheHouse, request: Request) -> Response:
     """202 once RabbitMQ has it. 401 without a good signature, 404 while no secret is set, 503 to be sent again."""

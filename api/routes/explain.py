@@ -1,5 +1,6 @@
 """What would become of a notification, sent now or at another time, without sending it."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Query
@@ -26,13 +27,16 @@ async def forecast(house: TheHouse, key: Reader, asked: Annotated[ForecastQuery,
     request = NotificationRequest(to=Recipient(user=asked.user), template=asked.template, data=dict(message.sample))
     sender = Sender(key.tenant_id, key.mode, key.id, key.prefix)
     at = asked.at or house.clock()
-    case = await house.peek(Item(sender, request), now=at)
+    try:
+        case = await house.peek(Item(sender, request), now=at)
+    except RequestRefused as refusal:
+        raise _as_query(refusal, asked) from refusal
     return ForecastTold.model_validate(
         {
             "user": asked.user,
             "template": asked.template,
             "at": at,
-            "gates": [_gate(decision) for decision in case.decisions],
+            "gates": [_gate(decision, at) for decision in case.decisions],
             "deliveries": [
                 {"channel": each.channel, "status": each.status, "reason": each.reason, "until": each.until}
                 for each in case.deliveries
@@ -41,8 +45,19 @@ async def forecast(house: TheHouse, key: Reader, asked: Annotated[ForecastQuery,
     )
 
 
-def _gate(decision: Decision) -> dict[str, Any]:
+def _as_query(refusal: RequestRefused, asked: ForecastQuery) -> RequestRefused:
+    """A refusal of accept, pointing into the query instead of a body that nobody sent."""
+    if refusal.status != 422:
+        return refusal
+    is_user = refusal.reason == "unknown_recipient"
+    detail = f"there is no user {asked.user!r}" if is_user else refusal.detail
+    fault = Fault("/query/user" if is_user else "/query/template", detail)
+    return RequestRefused(refusal.reason, detail, faults=(fault,))
+
+
+def _gate(decision: Decision, at: datetime) -> dict[str, Any]:
     return {
+        "at": at,
         "gate": decision.gate,
         "verdict": decision.verdict,
         "channel": decision.channel,

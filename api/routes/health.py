@@ -35,7 +35,12 @@ async def ready(house: TheHouse, response: Response) -> Ready:
     return Ready.model_validate({"is_ready": is_ready(answers), "dependencies": answers})
 
 
-@ROUTER.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
+@ROUTER.get(
+    "/metrics",
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses={401: {"description": "asked from elsewhere without a key"}, 403: {"description": "without scope ops"}},
+)
 async def show_metrics(house: TheHouse, request: Request) -> Any:
     """For callers on this machine, or with a key of scope `ops`. What a proxy forwards never counts as this machine."""
     peer = request.client.host if request.client else ""

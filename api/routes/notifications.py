@@ -76,10 +76,11 @@ async def explain_notification(house: TheHouse, key: Reader, notification_id: UU
     found = await history.explain(house.engine, key.tenant_id, notification_id)
     if found is None:
         raise not_found("notification")
+    asked_at = {"at": found.notification.created_at}
     gates = msgspec.json.decode(found.notification.decisions)["gates"]
     return told.ExplanationTold(
         notification=told.NotificationInFull.model_validate(found.notification),
-        gates=[told.GateTold.model_validate(gate) for gate in gates],
+        gates=[told.GateTold.model_validate(gate | asked_at) for gate in gates],
         events=[told.EventTold.model_validate(event) for event in found.events],
     )
 

@@ -11,6 +11,7 @@ from api.errors import not_found
 from api.idempotency import refuse_key
 from api.routing import router
 from api.schemas.people import SuppressionAsked, SuppressionPage, SuppressionQuery, SuppressionTold
+from domain.errors import Fault, RequestRefused
 from domain.lanes import Channel
 from preferences import suppressions
 from preferences.suppressions import Suppression
@@ -39,6 +40,9 @@ async def add_suppression(
 ) -> SuppressionTold:
     """Doing it twice keeps the first one, with the longer time and the stronger reason."""
     refuse_key(idempotency_key)
+    if asked.expires_at is not None and asked.expires_at <= house.clock():
+        detail = "must lie in the future: this suppression would be over already"
+        raise RequestRefused("invalid_request", f"/expires_at: {detail}", faults=(Fault("/expires_at", detail),))
     channel = Channel.EMAIL if asked.email is not None else Channel.SMS
     added, stale_keys = await suppressions.add(
         house.hot_pool,

@@ -10,10 +10,11 @@ from starlette.responses import Response
 
 from api.dependencies import TheHouse
 from api.forms import read_form
+from api.openapi import NO_SUCH_LINK
 from api.pages import button, page
 from api.routing import router
 from domain.clock import rfc3339
-from domain.errors import RequestRefused
+from domain.errors import Fault, RequestRefused
 from preferences import consent
 from preferences.consent import Subscription
 
@@ -36,7 +37,7 @@ _FORM: dict[str, Any] = {
     "/u/{token}",
     response_class=Response,
     summary="The page behind an unsubscribe link; it changes nothing",
-    responses={200: {"description": "a page", **_HTML}},
+    responses={200: {"description": "a page", **_HTML}, 404: {"description": NO_SUCH_LINK, **_HTML}},
 )
 async def show_page(house: TheHouse, token: str) -> Response:
     """Programs that follow every link in an email must be able to do so without harm."""
@@ -55,14 +56,18 @@ async def show_page(house: TheHouse, token: str) -> Response:
     response_class=Response,
     summary="Unsubscribe: one click (RFC 8058), or the page's own button",
     openapi_extra=_FORM,
-    responses={200: {"description": "unsubscribed, now or before", **_HTML}},
+    responses={
+        200: {"description": "unsubscribed, now or before", **_HTML},
+        404: {"description": NO_SUCH_LINK, **_HTML},
+    },
 )
 async def unsubscribe(house: TheHouse, request: Request, token: str) -> Response:
     """200 however often; 404 for a token that is not ours."""
     fields = await read_form(request, timeout_s=house.body_limits.timeout_s)
     is_one_click = fields.get("List-Unsubscribe") == "One-Click"
     if not is_one_click and fields.get("action") != "unsubscribe":
-        raise RequestRefused("invalid_request", "send List-Unsubscribe=One-Click", 422)
+        fault = Fault("/List-Unsubscribe", "must be One-Click")
+        raise RequestRefused("invalid_request", "send List-Unsubscribe=One-Click", faults=(fault,))
     source = "one_click" if is_one_click else "page"
     evidence = {"at": rfc3339(house.clock()), "agent": request.headers.get("user-agent", "")[:200]}
     done = await consent.unsubscribe(house.hot_pool, house.seal, token, evidence=evidence, source=source)

@@ -1,10 +1,10 @@
 """What became of notifications: what may be asked, and what is told."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.schemas.base import Moment, Told
 from domain.delivery import DeliveryStatus
@@ -22,7 +22,16 @@ def _no_text_of_digits(value: object) -> object:
     return value
 
 
-QueryMoment = Annotated[AwareDatetime, BeforeValidator(_no_text_of_digits)]
+def _within_reach(at: datetime) -> datetime:
+    """Ids count from 1970, and sums of times must not leave the calendar."""
+    if not _EARLIEST <= at < _LATEST:
+        raise ValueError("must lie in the years 1970 to 2999")
+    return at
+
+
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
+
+QueryMoment = Annotated[AwareDatetime, BeforeValidator(_no_text_of_digits), AfterValidator(_within_reach)]
 
 
 class ListQuery(BaseModel):
@@ -136,14 +145,15 @@ class NotificationState(Told):
 
 
 class GateTold(Told):
-    """What one gate said at accept, and what it looked at."""
+    """What one gate said, when, and what it looked at."""
 
     gate: str
     verdict: str
+    at: Moment
     channel: str | None = None
     reason: str | None = None
     until: str | None = None
-    inputs: dict[str, Any] | None = None
+    inputs: dict[str, Any] = Field(default_factory=dict)
 
 
 class EventTold(Told):

@@ -75,7 +75,7 @@ class BulkRequestBody(Asked):
     notifications: Annotated[list[NotificationRequestBody], Field(min_length=1, max_length=1000)]
 
 
-class DeliveryTold(Told):
+class PlannedTold(Told):
     """One delivery as it was planned."""
 
     id: UUID
@@ -92,7 +92,7 @@ class AcceptedTold(Told):
     status: NotificationStatus
     reason: Reason | None = None
     duplicate_of: UUID | None = None
-    deliveries: list[DeliveryTold]
+    deliveries: list[PlannedTold]
 
 
 class BulkError(Told):

@@ -130,6 +130,10 @@ def test_routes_and_methods_that_do_not_exist_are_problems_too(
     assert answer.json()["status"] == status
 
 
+def test_a_wrong_method_is_told_every_right_one(door: Door) -> None:
+    assert door.request("PUT", "/api/v1/notifications").headers["allow"] == "GET, POST"
+
+
 def test_what_went_wrong_inside_stays_inside(door: Door) -> None:
     door.batcher.failure = RuntimeError("SELECT secret FROM somewhere")
 

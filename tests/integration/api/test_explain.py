@@ -43,6 +43,7 @@ async def test_a_forecast_names_every_gate_and_keeps_nothing(
 
     assert answer.status_code == 200, answer.text
     assert {gate["gate"] for gate in answer.json()["gates"]} >= {"recipient", "template", "consent"}
+    assert {gate["at"] for gate in answer.json()["gates"]} == {answer.json()["at"]}
     assert answer.json()["deliveries"]
     assert await hot_pool.fetchval("SELECT count(*) FROM notifications WHERE tenant_id = $1", tenant) == 0
 
@@ -54,4 +55,13 @@ async def test_what_does_not_exist_cannot_be_forecast(client: httpx2.AsyncClient
     unknown_template = await client.get("/api/v1/explain", params={"user": "user-1", "template": "nothing"})
 
     assert (unknown_user.status_code, unknown_user.json()["reason"]) == (422, "unknown_recipient")
+    assert unknown_user.json()["errors"] == [{"pointer": "/query/user", "detail": "there is no user 'nobody'"}]
     assert (unknown_template.status_code, unknown_template.json()["reason"]) == (422, "unknown_template")
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59-14:00"])
+async def test_a_time_at_the_end_of_the_calendar_is_refused(client: httpx2.AsyncClient, at: str) -> None:
+    answer = await client.get("/api/v1/explain", params={"user": "user-1", "template": "order_shipped", "at": at})
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/query/at"

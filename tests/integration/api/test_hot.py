@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.errors import RequestRefused, Unavailable
+from domain.errors import OURSELVES, RequestRefused, Unavailable
 from domain.lanes import Channel, Priority
 from plumbing.limiter import Answer
 from tests.integration.api.doors import SECRET, Door
@@ -106,6 +106,9 @@ def test_a_bulk_item_that_cannot_be_kept_spoils_only_itself(door: Door) -> None:
         ({}, "/notifications"),
         ([], ""),
         ({"notifications": [GOOD], "more": 1}, "/more"),
+        ({"notifications": [GOOD], "a/b": 1}, "/a~1b"),
+        (b'{"notifications": [], "\\ud800": 1}', "/?"),
+        (b'{"notifications": ' + b"[" * 600 + b"]" * 600 + b"}", ""),
     ],
 )
 def test_a_bulk_request_of_wrong_shape_is_refused_as_a_whole(door: Door, body: object, pointer: str) -> None:
@@ -179,3 +182,12 @@ def test_without_postgresql_nothing_is_accepted_and_a_time_to_return_is_named(do
     assert answer.status == 503
     assert answer.headers["retry-after"] == "2"
     assert b"secret.internal" not in answer.body
+
+
+def test_when_too_much_is_waiting_nobody_else_is_blamed(door: Door) -> None:
+    door.batcher.failure = Unavailable(OURSELVES, "too many requests are waiting")
+
+    answer = door.post(GOOD)
+
+    assert answer.status == 503
+    assert answer.json()["detail"].startswith("too much is waiting here")

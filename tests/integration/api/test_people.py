@@ -115,6 +115,7 @@ async def test_preferences_can_be_sent_back_as_they_were_read(client: httpx2.Asy
     ("body", "pointer"),
     [
         ({"channels": {"pigeon": True}}, "/channels/pigeon"),
+        ({"channels": {"push": False}}, "/channels/push"),
         ({"channels": {"email": "yes"}}, "/channels/email"),
         ({"quiet_hours": {"start": "25:00", "end": "07:00"}}, "/quiet_hours/start"),
         ({"caps": {"email": 3}}, "/caps"),
@@ -157,6 +158,7 @@ async def test_suppressions_are_added_listed_and_lifted(client: httpx2.AsyncClie
         ({"email": "a@b.example", "reason": "whim"}, "/reason"),
         ({"email": "a@b.example", "expires_at": "soon"}, "/expires_at"),
         ({"email": "a@b.example", "expires_at": 1}, "/expires_at"),
+        ({"email": "a@b.example", "expires_at": "2001-01-01T00:00:00Z"}, "/expires_at"),
     ],
 )
 async def test_a_suppression_of_wrong_shape_is_refused(

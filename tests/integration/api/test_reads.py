@@ -122,6 +122,7 @@ async def test_status_and_explanation_are_told(house: House) -> None:
     assert status["deliveries"] == [{"id": str(delivery_id(identifier, 1)), "status": "queued"}]
     assert explained["gates"][0]["gate"] == "recipient"
     assert explained["gates"][0]["inputs"] == {"known_as": "user"}
+    assert explained["gates"][0]["at"] == explained["notification"]["created_at"]
     assert explained["notification"]["id"] == str(identifier)
 
 
@@ -176,6 +177,8 @@ async def test_a_cancellation_withdraws_and_says_the_same_twice(house: House) ->
         "since=yesterday",
         "since=1700000000",
         "since=2026-01-01T00:00:00",
+        "since=1960-01-01T00:00:00Z",
+        "until=0001-01-01T00:00:00Z",
         "user=%00",
     ],
 )
@@ -185,6 +188,13 @@ async def test_27_and_28_queries_that_mean_nothing_are_refused(house: House, que
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["errors"]
+
+
+async def test_lists_of_campaigns_are_not_there_yet_and_say_so(house: House) -> None:
+    answer = await house.mine.get("/api/v1/notifications?campaign=spring&limit=x")
+
+    assert answer.json()["reason"] == "not_available_yet"
+    assert answer.json()["errors"][0]["pointer"] == "/query/campaign"
 
 
 async def test_a_cursor_of_another_tenant_is_refused(house: House) -> None:

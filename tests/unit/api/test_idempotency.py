@@ -6,13 +6,16 @@ import pytest
 
 from api.idempotency import read_key, refuse_key, unquote
 from domain.errors import RequestRefused
+from domain.notification import Mode
 
 TENANT = UUID("01930b7a-6c00-7f2e-8a51-000000000001")
 
 
-def key(header: str = "k", tenant_id: UUID = TENANT, path: str = "/a", body: object = None) -> tuple[UUID, UUID]:
+def key(
+    header: str = "k", tenant_id: UUID = TENANT, mode: Mode = Mode.LIVE, path: str = "/a", body: object = None
+) -> tuple[UUID, UUID]:
     """The two hashes of a request."""
-    found = read_key(header, tenant_id, method="POST", path=path, body=body)
+    found = read_key(header, tenant_id, mode, method="POST", path=path, body=body)
     assert found is not None
     return found.key, found.fingerprint
 
@@ -29,6 +32,10 @@ def test_another_body_or_path_has_another_fingerprint_under_the_same_key() -> No
 
 def test_another_tenant_has_another_key() -> None:
     assert key()[0] != key(tenant_id=uuid4())[0]
+
+
+def test_what_a_test_key_sent_never_stands_for_a_live_send() -> None:
+    assert key()[0] != key(mode=Mode.TEST)[0]
 
 
 def test_a_body_that_cannot_be_kept_has_a_fingerprint_all_the_same() -> None:

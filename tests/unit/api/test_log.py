@@ -39,6 +39,26 @@ def test_secrets_and_addresses_are_taken_out_of_any_text(text: str) -> None:
     assert not any(secret in hidden for secret in (KEY, "hunter2", "ada@example.org", "+33612345678"))
 
 
+def test_the_few_letters_by_which_a_key_is_called_may_stand() -> None:
+    assert hide_secrets(None, "info", {"key": KEY[:12]}) == {"key": KEY[:12]}
+
+
+def test_half_a_surrogate_pair_loses_no_line(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    configure(Settings(_env_file=None), "api")
+
+    structlog.get_logger().info("request.failed", exception="fault at /\ud800", status=500)
+
+    assert json.loads(capsysbinary.readouterr().out)["exception"] == "fault at /?"
+
+
+def test_secrets_are_taken_out_of_what_is_no_text_too(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    configure(Settings(_env_file=None), "api")
+
+    structlog.get_logger().warning("something.failed", error=ValueError("ada@example.org is wrong"))
+
+    assert json.loads(capsysbinary.readouterr().out)["error"] == "[hidden] is wrong"
+
+
 @pytest.mark.parametrize("name", ["email", "phone", "authorization", "token", "body", "data"])
 def test_fields_that_hold_secrets_are_never_written(name: str) -> None:
     assert hide_secrets(None, "info", {name: {"any": "thing"}}) == {name: "[hidden]"}

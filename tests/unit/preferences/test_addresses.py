@@ -13,6 +13,7 @@ from preferences.addresses import canonical_email, canonical_phone
         ("ada@bücher.example", "ada@xn--bcher-kva.example"),
         ("ada@exаmple.com", "ada@xn--exmple-4nf.com"),  # a Cyrillic a: shown for what it is
         ("o'neil@example.co.uk", "o'neil@example.co.uk"),
+        (f"{'a' * 64}@example.com", f"{'a' * 64}@example.com"),  # RFC 5321 4.5.3.1.1: no more than that
     ],
 )
 def test_an_email_address_has_one_form(given: str, canonical: str) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import RequestRefused
-from domain.lanes import Channel
+from domain.lanes import OPEN_CHANNELS, Channel
 from preferences.model import Preferences, QuietHours, QuietMode, is_timezone
 
 WHOLE: dict[str, Any] = {
@@ -82,12 +82,36 @@ def test_caps_are_not_there_yet_and_say_so() -> None:
     assert refused.value.faults[0].pointer == "/caps"
 
 
+@pytest.mark.parametrize(
+    ("document", "pointer"),
+    [
+        ({"channels": {"push": False}}, "/channels/push"),
+        ({"categories": {"orders": {"push": True}}, "nonsense": 1}, "/categories/orders/push"),
+    ],
+)
+def test_a_channel_that_is_not_there_yet_is_never_taken_and_ignored(document: dict[str, Any], pointer: str) -> None:
+    with pytest.raises(RequestRefused) as refused:
+        Preferences.parse(document)
+
+    assert refused.value.reason == "not_available_yet"
+    assert refused.value.faults[0].pointer == pointer
+
+
+def test_what_was_kept_is_read_back_though_its_zone_or_channel_is_unknown_now() -> None:
+    hours = {"start": "22:00", "end": "07:00", "timezone": "Mars/Base", "mode": "drop"}
+
+    chosen = Preferences.stored({"channels": {"email": False, "push": True}, "quiet_hours": hours})
+
+    assert chosen.channels == {Channel.EMAIL: False}
+    assert chosen.quiet_hours == QuietHours(time(22), time(7), "Mars/Base", QuietMode.DROP)
+
+
 def test_folders_of_zones_are_no_zones() -> None:
     assert is_timezone("Europe/Paris")
     assert not any(is_timezone(name) for name in ("Europe", "", "/etc/localtime", "Europe/Paris\0", 3, None))
 
 
-choices = st.dictionaries(st.sampled_from(Channel), st.booleans())
+choices = st.dictionaries(st.sampled_from(OPEN_CHANNELS), st.booleans())
 times = st.builds(time, st.integers(0, 23), st.integers(0, 59))
 hours = st.builds(QuietHours, times, times, st.sampled_from([None, "UTC", "Asia/Tokyo"]), st.sampled_from(QuietMode))
 documents = st.builds(
@@ -102,6 +126,7 @@ documents = st.builds(
 @given(documents)
 def test_a_document_reads_back_to_the_same_preferences(chosen: Preferences) -> None:
     assert Preferences.parse(chosen.document()) == chosen
+    assert Preferences.stored(chosen.document()) == chosen
 
 
 anything = st.recursive(
