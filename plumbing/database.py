@@ -24,7 +24,7 @@ _TIMEOUTS = {
     "statement_timeout": "5s",
     "idle_in_transaction_session_timeout": "15s",
 }
-_HOT = {
+HOT = {
     **_TIMEOUTS,
     "application_name": "carillon hot",
     "jit": "off",
@@ -33,6 +33,8 @@ _HOT = {
     "enable_mergejoin": "off",
     "enable_seqscan": "off",
 }
+"""Settings of the hot path. Custom plans know how many keys they are given, and for a few hundred of them rather read
+every delivery there is."""
 _READING = {
     **_TIMEOUTS,
     "application_name": "carillon",
@@ -49,11 +51,13 @@ _TROUBLE = (
     asyncpg.TransactionRollbackError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InternalClientError,
     OSError,
     TimeoutError,
     sqlalchemy_errors.TimeoutError,
 )
-"""Connection lost or refused, too many connections, disk full, time-outs, deadlocks, a server that became a replica."""
+"""Connection lost or refused, too many connections, disk full, time-outs, deadlocks, a server that became a replica;
+and asyncpg's own confusion when a server ends a connection in the middle of a conversation."""
 
 _REFUSED = (
     asyncpg.InvalidAuthorizationSpecificationError,
@@ -78,17 +82,24 @@ async def open_hot_pool(url: str, *, size: int) -> asyncpg.Pool:
             min_size=1,
             max_size=size,
             connection_class=_HotConnection,
-            server_settings=_HOT,
+            server_settings=HOT,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=COMMAND_TIMEOUT_S,
         )
 
 
 async def connect(
-    url: str, *, application_name: str = "carillon", command_timeout_s: float | None = COMMAND_TIMEOUT_S
+    url: str,
+    *,
+    application_name: str = "carillon",
+    command_timeout_s: float | None = COMMAND_TIMEOUT_S,
+    is_hot: bool = False,
 ) -> asyncpg.Connection:
-    """One connection for reading and administration, to be closed by the caller. Unavailable, Misconfigured."""
-    settings = {**_READING, "application_name": application_name}
+    """One connection for reading and administration, to be closed by the caller. Unavailable, Misconfigured.
+
+    With `is_hot` it has the plans of the hot pool, for who works through the journey's tables by keys.
+    """
+    settings = {**(HOT if is_hot else _READING), "application_name": application_name}
     with postgres_errors():
         return await asyncpg.connect(
             url, server_settings=settings, timeout=CONNECT_TIMEOUT_S, command_timeout=command_timeout_s
@@ -127,7 +138,13 @@ def postgres_errors() -> Iterator[None]:
     """Connection errors, time-outs, deadlocks and full servers become Unavailable; a refused log-in Misconfigured."""
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, sqlalchemy_errors.SQLAlchemyError, OSError) as error:
+    except (
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+        sqlalchemy_errors.SQLAlchemyError,
+        OSError,
+    ) as error:
         cause = _driver_error(error)
         if isinstance(cause, _REFUSED):
             raise Misconfigured(f"CARILLON_DATABASE_URL does not work: {_short(cause)}") from error

@@ -11,11 +11,13 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from domain.clock import utc_now
 from domain.delivery import WAITING, DeliveryStatus
+from domain.errors import Unavailable
 from domain.ids import notification_of
 from domain.lanes import Channel, Priority
 from domain.notification import Mode
-from plumbing.database import borrow
+from plumbing.database import borrow, postgres_errors
 from tracking import outbox
 from tracking.events import detail
 from tracking.sql import sql
@@ -46,12 +48,13 @@ WITH ended AS (
     reason = CASE WHEN n.cancelled_at IS NULL THEN <reason.expired> ELSE <reason.cancelled> END
   FROM unnest($1::uuid[], $2::uuid[]) k(id, notification_id) JOIN notifications n ON n.id = k.notification_id
   WHERE d.id = k.id AND d.status IN <WAITING> AND (d.expires_at <= now() OR n.cancelled_at IS NOT NULL)
-  RETURNING d.id, d.status, d.attempt, d.envelope_id),
+  RETURNING d.id, d.status, d.attempt, d.envelope_id, d.tenant_id, d.channel, d.priority, d.mode, n.category,
+    n.template),
 noted AS (
   INSERT INTO events (delivery_id, at, kind, attempt, detail)
   SELECT id, now(), CASE WHEN status = <expired> THEN <event.expired> ELSE <event.cancelled> END, attempt,
     CASE WHEN status = <expired> THEN $3::bytea ELSE $4::bytea END FROM ended)
-SELECT id, envelope_id FROM ended
+SELECT * FROM ended
 """)
 _REST = sql(f"""
 SELECT d.id, n.id AS notification_id, d.tenant_id, d.user_id, d.address_id, d.channel, d.priority, d.status,
@@ -117,21 +120,41 @@ class Stale:
 
 
 @dataclass(slots=True)
+class Over:
+    """A delivery that ended while it waited: it is `expired` now, or `cancelled` with its notification."""
+
+    id: UUID
+    tenant_id: UUID
+    channel: Channel
+    priority: Priority
+    mode: Mode
+    category: str
+    template: str | None
+    attempt: int
+    status: DeliveryStatus
+
+
+@dataclass(slots=True)
 class Claim:
-    """The answer for every id: ours now, not yet due (when), to be judged again, leased by somebody, or ended."""
+    """The answer for every id: ours now, not yet due (when), to be judged again, leased by somebody, or ended.
+
+    `over` are those of the ended ones that this very claim has ended.
+    """
 
     claimed: list[Claimed] = field(default_factory=list)
     not_due: list[tuple[UUID, datetime]] = field(default_factory=list)
     stale: list[Stale] = field(default_factory=list)
     leased: list[UUID] = field(default_factory=list)
     ended: list[UUID] = field(default_factory=list)
+    over: list[Over] = field(default_factory=list)
 
 
 async def claim(pool: asyncpg.Pool, ids: Iterable[UUID], *, lease_s: float) -> Claim:
     """Claim what can be sent now, each for `lease_s` seconds, and commit. Ids that do not exist count as ended.
 
     Waiting deliveries past their `expires_at` end `expired`, those of a cancelled notification `cancelled`. One round
-    trip when all of them are ours. Raises Unavailable.
+    trip when all of them are ours. Raises Unavailable, but never once something is claimed: those that could not be
+    looked into then count as due in a moment.
     """
     wanted = sorted(set(ids))
     token = uuid4()
@@ -143,21 +166,35 @@ async def claim(pool: asyncpg.Pool, ids: Iterable[UUID], *, lease_s: float) -> C
         answer.claimed = [_claimed(row, token) for row in rows]
         if len(rows) < len(wanted):
             taken = {delivery.id for delivery in answer.claimed}
-            await _explain(conn, [delivery for delivery in wanted if delivery not in taken], answer)
+            await _explain_if_possible(conn, [delivery for delivery in wanted if delivery not in taken], answer)
     return answer
 
 
-async def end_what_is_over(conn: asyncpg.Connection, ids: Sequence[UUID]) -> set[UUID]:
+async def end_what_is_over(conn: asyncpg.Connection, ids: Sequence[UUID]) -> list[Over]:
     """End those of `ids` that wait past their `expires_at` or were cancelled, and release their envelopes."""
     async with conn.transaction():
         over = await conn.fetch(_END, ids, _notifications(ids), _EXPIRED, _CANCELLED)
         await outbox.release(conn, [row["envelope_id"] for row in over])
-    return {row["id"] for row in over}
+    return [_over(row) for row in over]
+
+
+async def _explain_if_possible(conn: asyncpg.Connection, ids: list[UUID], answer: Claim) -> None:
+    """Explain; a failure must not cost what is claimed already its attempt."""
+    try:
+        with postgres_errors():
+            await _explain(conn, ids, answer)
+    except Unavailable:
+        if not answer.claimed:
+            raise
+        told = {one.id for one in answer.over}
+        answer.ended = sorted(told)
+        answer.leased, answer.stale = [], []
+        answer.not_due = [(delivery, utc_now()) for delivery in ids if delivery not in told]
 
 
 async def _explain(conn: asyncpg.Connection, ids: list[UUID], answer: Claim) -> None:
     """Why these were not claimed; what is over is ended here, and its envelope released."""
-    await end_what_is_over(conn, ids)
+    answer.over = await end_what_is_over(conn, ids)
     rows = await conn.fetch(_REST, ids, _notifications(ids))
     unknown = set(ids)
     for row in rows:
@@ -203,6 +240,20 @@ def _claimed(row: Any, token: UUID) -> Claimed:
         envelope_id=row["envelope_id"],
         lease_token=token,
         lease_until=row["lease_until"],
+    )
+
+
+def _over(row: Any) -> Over:
+    return Over(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        channel=Channel.of(row["channel"]),
+        priority=Priority.of(row["priority"]),
+        mode=Mode.of(row["mode"]),
+        category=row["category"],
+        template=row["template"],
+        attempt=row["attempt"],
+        status=DeliveryStatus.of(row["status"]),
     )
 
 

@@ -60,7 +60,7 @@ def _values(letter: DeadLetter) -> tuple[Any, ...]:
         letter.tenant_id,
         letter.delivery_id,
         letter.channel.code if letter.channel is not None else None,
-        letter.reason,
+        _storable(letter.reason),
         _storable(letter.detail)[:_LONGEST_DETAIL],
         _storable(letter.fingerprint),
         msgspec.json.encode(letter.evidence).decode().replace("\\u0000", "\\ufffd"),

@@ -17,7 +17,7 @@ from domain.delivery import PROBLEMS, DeliveryStatus
 from domain.ids import notification_of
 from domain.reasons import Reason
 from plumbing.database import borrow
-from tracking import outbox
+from tracking import dead, outbox
 from tracking.events import ATTEMPT_OUTCOMES, EventKind, detail
 from tracking.sql import sql
 
@@ -67,12 +67,16 @@ SELECT id FROM back
 """)
 _CANCELLED = detail(DeliveryStatus.CANCELLED)
 _CANCELLED_CODE = DeliveryStatus.CANCELLED.code
+_FAILED_CODE = DeliveryStatus.FAILED.code
 _RESTING_CODE = DeliveryStatus.RESTING.code
 
 
 @dataclass(slots=True)
 class Finished:
-    """How one attempt ended. `answer` is what the provider said, `next_attempt_at` when a resting one may go again."""
+    """How one attempt ended. `answer` is what the provider said, `next_attempt_at` when a resting one may go again.
+
+    `outcome` is the event it leaves, where its status does not say it all; `letter` is kept when it failed so.
+    """
 
     id: UUID
     lease_token: UUID
@@ -86,6 +90,8 @@ class Finished:
     begun_at: datetime
     answer: str
     duration_ms: float
+    outcome: EventKind | None = None
+    letter: dead.DeadLetter | None = None
 
 
 @dataclass(slots=True)
@@ -111,6 +117,8 @@ async def finish(pool: asyncpg.Pool, attempts: Sequence[Finished]) -> FinishResu
         if cancelled:
             await conn.execute(_WITHDRAW, sorted(cancelled), _CANCELLED)
         await _rest(conn, [row for row in rows if row["status"] == _RESTING_CODE])
+        failed = {row["id"] for row in rows if row["status"] == _FAILED_CODE}
+        await dead.keep(conn, [one.letter for one in ordered if one.letter is not None and one.id in failed])
         await outbox.release(conn, [row["envelope_id"] for row in rows])
     return FinishResult({row["id"] for row in rows}, cancelled)
 
@@ -146,7 +154,7 @@ async def _rest(conn: asyncpg.Connection, rows: Sequence[Any]) -> None:
 
 
 def _values(one: Finished) -> tuple[Any, ...]:
-    kind: EventKind = ATTEMPT_OUTCOMES[one.status]
+    kind: EventKind = one.outcome or ATTEMPT_OUTCOMES[one.status]
     facts = detail(
         one.status,
         reason=one.reason,

@@ -26,9 +26,9 @@ WITH raised AS (
   RETURNING d.id, d.attempt, k.kind, k.detail),
 noted AS (
   INSERT INTO events (delivery_id, at, kind, attempt, detail) SELECT id, now(), kind, attempt, detail FROM raised)
-SELECT id FROM raised
+SELECT id, true AS is_raised FROM raised
+UNION ALL SELECT d.id, false FROM unnest($1::uuid[]) k(id) JOIN deliveries d ON d.id = k.id
 """)
-_THERE = "SELECT d.id FROM unnest($1::uuid[]) k(id) JOIN deliveries d ON d.id = k.id"
 
 _KINDS = {
     ReceiptKind.DELIVERED: EventKind.DELIVERED,
@@ -64,12 +64,12 @@ async def apply(pool: asyncpg.Pool, receipts: Sequence[Receipt]) -> Applied:
         for wave in waves:
             ids = sorted(wave)
             rows = await conn.fetch(_APPLY, *zip(*[_values(wave[one]) for one in ids], strict=True), _LEGAL)
-            raised = {row["id"] for row in rows}
-            left = [one for one in ids if one not in raised]
-            there = {row["id"] for row in await conn.fetch(_THERE, left)} if left else set()
+            # what is there was seen by the very statement that raises: a row that came since is tried again
+            raised = {row["id"] for row in rows if row["is_raised"]}
+            there = {row["id"] for row in rows}
             answer.applied += len(raised)
-            answer.ignored += len(there)
-            answer.unmatched.extend(wave[one] for one in left if one not in there)
+            answer.ignored += len(there - raised)
+            answer.unmatched.extend(wave[one] for one in ids if one not in there)
     return answer
 
 

@@ -1,8 +1,12 @@
-"""Counts of deliveries by the hour, made afresh for recent hours by the leader, and the statistics read from them."""
+"""Counts of deliveries by the hour, made afresh for recent hours by the leader, and the statistics read from them.
+
+An hour is counted whole, by one range of the primary key and within a time limit: some 200,000 deliveries a second on
+two cores. An hour of more than about four million is given up, and `as_of` tells how old its numbers are.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -19,21 +23,19 @@ from plumbing.database import postgres_errors
 from plumbing.tables import delivery_counts
 
 _LOCK = 0x6361_7271
-_TIMEOUT_S = 60.0
+_TIMEOUT_S = 20.0
 _SETTINGS = """
-SELECT set_config('statement_timeout', '60s', true), set_config('plan_cache_mode', 'force_custom_plan', true),
-  set_config('enable_seqscan', 'on', true), set_config('enable_hashjoin', 'on', true),
+SELECT set_config('statement_timeout', '20s', true), set_config('plan_cache_mode', 'force_custom_plan', true),
+  set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'on', true),
   set_config('enable_mergejoin', 'on', true)
 """
-_CLEAR = "DELETE FROM delivery_counts WHERE hour >= $1"
+_CLEAR = "DELETE FROM delivery_counts WHERE hour = $1"
 _COUNT = """
 INSERT INTO delivery_counts (tenant_id, hour, mode, channel, category, status, count, as_of)
-SELECT d.tenant_id,
-  date_trunc('hour', to_timestamp(('x' || translate(left(d.id::text, 13), '-', ''))::bit(48)::bigint / 1000.0), 'UTC'),
-  d.mode, d.channel, n.category, d.status, count(*), now()
+SELECT d.tenant_id, $1, d.mode, d.channel, n.category, d.status, count(*), now()
 FROM deliveries d JOIN notifications n ON n.id = (left(d.id::text, 32) || '0000')::uuid
-WHERE d.id >= $1 AND n.id >= $1
-GROUP BY 1, 2, 3, 4, 5, 6
+WHERE d.id >= $2 AND d.id < $3 AND n.id >= $2 AND n.id < $3
+GROUP BY 1, 3, 4, 5, 6
 """
 
 
@@ -62,14 +64,15 @@ class Stats:
     counts: list[Count]
 
 
-async def refresh(conn: asyncpg.Connection, since: datetime) -> None:
-    """Count every delivery made since the beginning of `since`'s hour again, in one transaction."""
-    hour = since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+async def refresh(conn: asyncpg.Connection, moment: datetime) -> None:
+    """Count the deliveries made in the hour of `moment` again, in one transaction of 20 s at most a statement."""
+    hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     async with conn.transaction():
         await conn.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
         await conn.execute(_SETTINGS)
         await conn.execute(_CLEAR, hour, timeout=_TIMEOUT_S)
-        await conn.execute(_COUNT, first_id_at(hour), timeout=_TIMEOUT_S)
+        first, last = first_id_at(hour), first_id_at(hour + timedelta(hours=1))
+        await conn.execute(_COUNT, hour, first, last, timeout=_TIMEOUT_S)
 
 
 async def stats(

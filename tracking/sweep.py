@@ -32,7 +32,7 @@ from domain.lanes import Channel, Lane, Priority
 from domain.reasons import Reason
 from plumbing.failpoints import Failpoint, reach
 from tracking import dead, outbox
-from tracking.claim import end_what_is_over
+from tracking.claim import Over, end_what_is_over
 from tracking.events import detail
 from tracking.rows import OutboxRow
 from tracking.sql import sql
@@ -74,10 +74,12 @@ noted AS (
   UNION ALL SELECT id, now(), <event.dead_lettered>, attempt, detail FROM ended WHERE status = <dead_lettered>)
 SELECT id, status FROM ended
 """)
-_PUBLISH_AGAIN = """
-UPDATE outbox o SET published_at = NULL, available_at = now(), delivery_ids = k.delivery_ids::uuid[]
-FROM unnest($1::uuid[], $2::text[]) k(id, delivery_ids) WHERE o.id = k.id
-"""
+_PUBLISH_AGAIN = sql("""
+UPDATE outbox o SET published_at = NULL, available_at = now(), delivery_ids = ARRAY(
+  SELECT x.id FROM unnest(o.delivery_ids) WITH ORDINALITY x(id, place) JOIN deliveries d ON d.id = x.id
+  WHERE d.envelope_id = o.id AND d.status IN <OPEN> ORDER BY x.place)
+WHERE o.id = ANY($1::uuid[])
+""")
 _LOOK_AGAIN = """
 UPDATE outbox o SET watch_at = greatest(k.at, now() + interval '1 second')
 FROM unnest($1::uuid[], $2::timestamptz[]) k(id, at) WHERE o.id = k.id
@@ -125,7 +127,7 @@ class SweepReport:
     unknown: list[UUID] = field(default_factory=list)
     held: list[UUID] = field(default_factory=list)
     buried: list[UUID] = field(default_factory=list)
-    ended: list[UUID] = field(default_factory=list)
+    ended: list[Over] = field(default_factory=list)
     quarantine: list[OutboxRow] = field(default_factory=list)
 
 
@@ -186,7 +188,7 @@ async def _see_to(
         by_verdict[verdict].append(one)
         if verdict is Verdict.WAIT:
             look_again[one.envelope_id] = min(at, look_again.get(one.envelope_id, at))
-    report.ended = sorted(await end_what_is_over(conn, sorted(one.id for one in by_verdict[Verdict.END])))
+    report.ended = await end_what_is_over(conn, sorted(one.id for one in by_verdict[Verdict.END]))
     await _end_attempts(conn, by_verdict, report)
     await _publish_again(conn, by_verdict, report)
     await _look_again(conn, look_again)
@@ -253,7 +255,8 @@ async def _end_attempts(
 async def _publish_again(
     conn: asyncpg.Connection, by_verdict: dict[Verdict, list[Watched]], report: SweepReport
 ) -> None:
-    """Suspects of a crash get an envelope each; those of the others go to the relay again, without what closed."""
+    """Suspects of a crash get an envelope each; those of the others go to the relay again, with all that is open now:
+    a worker may have laid one to rest since we looked."""
     again = by_verdict[Verdict.AGAIN]
     suspects = [one for one in again if one.crashes >= SUSPECT_FROM]
     if suspects:
@@ -264,14 +267,9 @@ async def _publish_again(
             for envelope, one in zip(ids, suspects, strict=True)
         ]
     moved = {one.id for one in suspects}
-    members: dict[UUID, list[UUID]] = {one.envelope_id: [] for one in again if one.id not in moved}
-    for verdict in (Verdict.AGAIN, Verdict.WAIT):
-        for one in by_verdict[verdict]:
-            if one.envelope_id in members and one.id not in moved:
-                members[one.envelope_id].append(one.id)
-    ids = sorted(members)
-    await conn.execute(_PUBLISH_AGAIN, ids, ["{" + ",".join(map(str, members[one])) + "}" for one in ids])
-    report.published_again = len(ids)
+    envelopes = sorted({one.envelope_id for one in again if one.id not in moved})
+    await conn.execute(_PUBLISH_AGAIN, envelopes)
+    report.published_again = len(envelopes)
 
 
 async def _look_again(conn: asyncpg.Connection, look_again: dict[UUID, datetime]) -> None:

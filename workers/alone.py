@@ -9,6 +9,7 @@ from workers.crew import Crew
 from workers.dispatcher import LEASE_MARGIN_S
 from workers.finisher import Finisher
 from workers.sending import Work, send
+from workers.telling import tell_over
 
 WRITES_END_S = 10.0
 
@@ -23,6 +24,7 @@ async def work_alone(crew: Crew, channel: Channel, delivery: UUID) -> bool:
     if answer.stale and await crew.rejudge(answer.stale):
         claimed_s = loop.time()
         answer = await _claim(crew, channel, delivery)
+    tell_over(answer.over)
     for claimed in answer.claimed:
         ended, _ = await send(crew, Work(claimed, (), claimed_s))
         finisher.add(ended)

@@ -3,16 +3,16 @@
 import asyncio
 import re
 from typing import Any, Protocol
-from uuid import UUID
 
 import asyncpg
-import msgspec
 import structlog
 
-from domain.errors import Unavailable
+from domain.errors import CarillonError
 from domain.lanes import Channel
+from domain.reasons import Reason
 from plumbing import metrics
 from plumbing.broker.envelope import UnreadableEnvelope, decode
+from tracking.claim import Claimed
 from tracking.dead import DeadLetter, archive
 
 MAX_BATCH = 100
@@ -34,20 +34,6 @@ class DeadMessage(Protocol):
         """Kept: the broker may forget it."""
 
 
-class FailedDelivery(msgspec.Struct):
-    """What a worker tells about a delivery that an operator may repair."""
-
-    delivery_id: UUID
-    tenant_id: UUID
-    channel: Channel
-    reason: str
-    detail: str = ""
-    template: str | None = None
-    template_version: int = 0
-    attempt: int = 0
-
-
-_decode_failed = msgspec.json.Decoder(FailedDelivery).decode
 _VARIABLE_PARTS = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\S+@\S+|\+?\d+")
 
 
@@ -79,37 +65,50 @@ class Archive:
             while len(batch) < MAX_BATCH and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
             letters = [letter_of(of, message.body, message.headers) for of, message in batch]
-            while True:
-                try:
-                    await archive(self._pool, letters)
-                    break
-                except Unavailable as error:
-                    log.warning("archive.postponed", size=len(letters), error=str(error))
-                    await asyncio.sleep(AGAIN_S)
-            metrics.DEAD_LETTERS_ARCHIVED.inc(len(letters))
-            for _, message in batch:
-                await message.ack()
+            if await self._keep(letters):
+                for _, message in batch:
+                    await message.ack()
+                continue
+            for letter, (_, message) in zip(letters, batch, strict=True):  # one of them is guilty: it stays where it is
+                if await self._keep([letter]):
+                    await message.ack()
+
+    async def _keep(self, letters: list[DeadLetter]) -> bool:
+        """Keep these, however long PostgreSQL takes to come back; False when it will not have them."""
+        while True:
+            try:
+                await archive(self._pool, letters)
+            except CarillonError as error:
+                log.warning("archive.postponed", size=len(letters), error=str(error))
+                await asyncio.sleep(AGAIN_S)
+            except Exception:
+                log.exception("archive.failed", size=len(letters))
+                return False
+            else:
+                metrics.DEAD_LETTERS_ARCHIVED.inc(len(letters))
+                return True
 
 
-def letter_of(of: str, body: bytes, headers: dict[str, Any]) -> DeadLetter:
-    """The dead letter that a message makes: of a failed delivery, or of a message that nobody could work with."""
-    channel = Channel(of) if of in set(Channel) else None
-    try:
-        failed = _decode_failed(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return _of_message(of, channel, body, headers)
+def failure_letter(claimed: Claimed, reason: Reason, detail: str) -> DeadLetter:
+    """The letter of a delivery that failed in a way that an operator may repair; the finisher keeps it."""
     return DeadLetter(
-        reason=failed.reason,
-        detail=failed.detail,
-        fingerprint=_fingerprint(of, failed.detail or failed.reason, f"{failed.template}@{failed.template_version}"),
-        evidence={"attempt": failed.attempt, "template": failed.template, "template_version": failed.template_version},
-        tenant_id=failed.tenant_id,
-        delivery_id=failed.delivery_id,
-        channel=failed.channel,
+        reason=str(reason),
+        detail=detail,
+        fingerprint=_fingerprint(claimed.channel, detail or reason, f"{claimed.template}@{claimed.template_version}"),
+        evidence={
+            "attempt": claimed.attempt,
+            "template": claimed.template,
+            "template_version": claimed.template_version,
+        },
+        tenant_id=claimed.tenant_id,
+        delivery_id=claimed.id,
+        channel=claimed.channel,
     )
 
 
-def _of_message(of: str, channel: Channel | None, body: bytes, headers: dict[str, Any]) -> DeadLetter:
+def letter_of(of: str, body: bytes, headers: dict[str, Any]) -> DeadLetter:
+    """The letter of a message that nobody could work with."""
+    channel = Channel(of) if of in set(Channel) else None
     reason = str(headers.get("x-reason") or "delivered_too_often")
     evidence: dict[str, Any] = {"body": body[:MAX_SHOWN].decode("utf-8", "replace"), "size_bytes": len(body)}
     tenant_id = None

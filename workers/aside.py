@@ -36,8 +36,9 @@ async def _judge_again(crew: Crew, answer: Claim, held: defaultdict[UUID, list[P
         return []
     try:
         passed = await crew.rejudge(answer.stale)
-    except CarillonError as error:
-        log.warning("rejudge.failed", size=len(answer.stale), error=str(error))
+    except Exception as error:
+        told = log.warning if isinstance(error, CarillonError) else log.exception
+        told("rejudge.failed", size=len(answer.stale), error=str(error))
         await _publish(crew, [piece for stale in answer.stale for piece in held[stale.id]], PARKING_LEVEL)
         return []
     return [piece for delivery in passed for piece in held.pop(delivery, [])]

@@ -13,6 +13,7 @@ import structlog
 
 from domain.errors import CarillonError, CircuitOpen, NotSent
 from domain.lanes import Channel, Priority
+from domain.notification import Mode
 from plumbing import metrics
 from plumbing.failpoints import Failpoint, reach
 from tracking.claim import Claim, claim
@@ -23,6 +24,7 @@ from workers.fairness import Slots, TenantTurns
 from workers.finisher import Finisher
 from workers.parcels import Parcel, Piece, by_parcel, settle
 from workers.sending import Work, send
+from workers.telling import tell_over
 
 MAX_SLICE = 64
 MAX_UNWRITTEN = 1000
@@ -135,6 +137,7 @@ class Dispatcher:
         metrics.CLAIM_BATCH_SIZE.observe(len(copies))
         if answer.claimed:
             reach(Failpoint.WORKER_AFTER_CLAIM)
+        tell_over(answer.over)
         self._free_unclaimed(pieces, answer)
         for delivery in answer.claimed:
             self._start(self._send(Work(delivery, copies.pop(delivery.id), claimed_s)))
@@ -165,8 +168,8 @@ class Dispatcher:
         if isinstance(outcome, CircuitOpen):
             self._pause(max(outcome.retry_after_s, SHORTEST_PAUSE_S))
             self._is_on_trial = True
-        elif not isinstance(outcome, NotSent):
-            self._is_on_trial = False
+        elif not isinstance(outcome, NotSent) and work.claimed.mode is not Mode.TEST:
+            self._is_on_trial = False  # what a test key sent says nothing of the provider
         self._finisher.add(ended)
 
     async def _set_aside(self, answer: Claim, pieces: list[Piece]) -> None:

@@ -4,7 +4,7 @@ Outcome                 ending
 Sent                    sent
 Transient, Throttled    resting, by the lane's ladder; failed(retries_exhausted) after the last step or past expiry
 Permanent               failed; RecipientGone also goes on the suppression list
-Ambiguous               by the category: rest and try again, or ambiguous and hold
+Ambiguous               by the category: rest and try again as long as the ladder goes, or ambiguous and hold
 NotSent, CircuitOpen    given back: no attempt counted, ten seconds' parking
 """
 
@@ -19,7 +19,9 @@ from domain.lanes import Lane
 from domain.reasons import Reason
 from plumbing.metrics import AttemptResult
 from tracking.claim import Claimed
+from tracking.events import EventKind
 from tracking.finish import Finished
+from workers.archive import failure_letter
 from workers.backoff import Rest, rest_after
 
 REPAIRABLE = frozenset(
@@ -62,11 +64,7 @@ class Ending:
     @property
     def is_dead_letter(self) -> bool:
         """Whether an operator should see it: it failed, and not because of the recipient."""
-        return (
-            self.finished is not None
-            and self.finished.status is DeliveryStatus.FAILED
-            and self.finished.reason in REPAIRABLE
-        )
+        return self.finished is not None and self.finished.letter is not None
 
 
 def conclude(attempt: Attempt, *, may_repeat: bool, now: datetime, rng: Random) -> Ending:
@@ -79,15 +77,23 @@ def conclude(attempt: Attempt, *, may_repeat: bool, now: datetime, rng: Random) 
     result = _result(outcome)
     if isinstance(outcome, Transient) or (isinstance(outcome, Ambiguous) and may_repeat):
         return _rest(attempt, outcome, result, now=now, rng=rng)
-    status = DeliveryStatus.AMBIGUOUS if isinstance(outcome, Ambiguous) else DeliveryStatus.FAILED
-    return Ending(
-        claimed,
-        result,
-        _finished(attempt, status, outcome.reason),
-        outcome.reason,
-        outcome.answer,
-        is_gone=isinstance(outcome, RecipientGone),
-    )
+    if isinstance(outcome, Ambiguous):
+        return _hold(attempt, outcome)
+    return _fail(attempt, result, outcome.reason, outcome.answer)
+
+
+def _hold(attempt: Attempt, outcome: Ambiguous) -> Ending:
+    finished = _finished(attempt, DeliveryStatus.AMBIGUOUS, outcome.reason)
+    return Ending(attempt.claimed, AttemptResult.AMBIGUOUS, finished, outcome.reason, outcome.answer)
+
+
+def _fail(attempt: Attempt, result: AttemptResult, reason: Reason, detail: str) -> Ending:
+    """Failed for good; with a letter to the operator when it was not because of the recipient."""
+    claimed = attempt.claimed
+    finished = _finished(attempt, DeliveryStatus.FAILED, reason, answer=detail)
+    if reason in REPAIRABLE:
+        finished.letter = failure_letter(claimed, reason, detail)
+    return Ending(claimed, result, finished, reason, detail, is_gone=isinstance(attempt.outcome, RecipientGone))
 
 
 def _rest(attempt: Attempt, failure: DeliveryFailure, result: AttemptResult, *, now: datetime, rng: Random) -> Ending:
@@ -99,13 +105,16 @@ def _rest(attempt: Attempt, failure: DeliveryFailure, result: AttemptResult, *, 
         retry_after_s=failure.retry_after_s if isinstance(failure, Transient) else None,
         rng=rng,
     )
+    if rest is None and isinstance(failure, Ambiguous):
+        return _hold(attempt, failure)  # nobody knows, so "failed" would be a guess
     if rest is None:
         last = f"{failure.reason}: {failure.answer}" if failure.answer else str(failure.reason)
-        finished = _finished(attempt, DeliveryStatus.FAILED, Reason.RETRIES_EXHAUSTED, answer=last)
-        return Ending(claimed, result, finished, Reason.RETRIES_EXHAUSTED, last)
+        return _fail(attempt, result, Reason.RETRIES_EXHAUSTED, last)
     finished = _finished(
         attempt, DeliveryStatus.RESTING, failure.reason, next_attempt_at=now + timedelta(seconds=rest.wait_s)
     )
+    if isinstance(failure, Ambiguous):
+        finished.outcome = EventKind.ATTEMPT_AMBIGUOUS
     return Ending(claimed, result, finished, failure.reason, failure.answer, rest)
 
 

@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-import msgspec
 import structlog
 
-from domain.delivery import DeliveryStatus
-from domain.errors import Unavailable
+from domain.errors import CarillonError
 from domain.ids import uuid7
 from domain.lanes import Lane
 from domain.reasons import Reason
@@ -27,6 +25,7 @@ from workers.backoff import PARKING_LEVEL
 from workers.crew import Crew
 from workers.endings import Ending
 from workers.parcels import Piece, settle
+from workers.telling import tell
 
 MAX_BATCH = 500
 AGAIN_S = 0.5
@@ -102,7 +101,7 @@ class Finisher:
         while True:
             try:
                 written = await self._write(batch)
-            except Unavailable as error:
+            except CarillonError as error:
                 log.warning("finish.postponed", size=len(batch), error=str(error))
                 await asyncio.sleep(AGAIN_S)
                 continue
@@ -133,14 +132,15 @@ class Finisher:
         """After the commit: publish what rests and what failed for good, then acknowledge."""
         reach(Failpoint.WORKER_AFTER_FINISH)
         endings = [ended.ending for ended in batch if ended.ending.claimed.id in written]
-        for ending in endings:
-            tell(ending)
-        await self._publish_resting(endings)
-        for ending in endings:
-            if ending.is_dead_letter:
-                await publish_dead(self._crew, ending)
-            if ending.is_gone:
-                await self._suppress(ending.claimed)
+        try:
+            for ending in endings:
+                tell(ending)
+            await self._publish_resting(endings)
+            for ending in endings:
+                if ending.is_gone:
+                    await self._suppress(ending.claimed)
+        except Exception:
+            log.exception("finish.not_followed", size=len(endings))  # what rests is the sweeper's
         await settle([piece for ended in batch for piece in ended.pieces])
 
     async def _publish_resting(self, endings: list[Ending]) -> None:
@@ -169,7 +169,7 @@ class Finisher:
     async def _suppress(self, claimed: Claimed) -> None:
         try:
             await self._crew.suppress(claimed)
-        except Unavailable as error:  # the next failure of this address suppresses it
+        except CarillonError as error:  # the next failure of this address suppresses it
             log.warning("suppression.missed", delivery_id=str(claimed.id), error=str(error))
 
 
@@ -186,57 +186,3 @@ def _level(ending: Ending) -> str | None:
     if ending.finished is None:
         return PARKING_LEVEL
     return ending.rest.level if ending.rest is not None else None
-
-
-def tell(ending: Ending) -> None:
-    """The one canonical line, and the counts, of one delivery's attempt."""
-    claimed, finished = ending.claimed, ending.finished
-    lane = Lane(claimed.channel, claimed.priority)
-    metrics.ATTEMPTS.labels(channel=claimed.channel, result=ending.result).inc()
-    if finished is None:
-        metrics.PARKED.labels(lane=lane).inc()
-    else:
-        metrics.DELIVERIES.labels(channel=claimed.channel, status=finished.status).inc()
-    if ending.rest is not None:
-        metrics.RETRIES.labels(lane=lane).inc()
-    log.info(
-        "delivery.parked" if finished is None else _EVENTS[finished.status],
-        delivery_id=str(claimed.id),
-        tenant_id=str(claimed.tenant_id),
-        lane=str(lane),
-        mode=claimed.mode,
-        category=claimed.category,
-        template=claimed.template,
-        attempt=claimed.attempt,
-        result=ending.result,
-        reason=ending.reason,
-        provider=finished.provider if finished else None,
-        duration_ms=round(finished.duration_ms, 1) if finished else None,
-        rest=ending.rest.level if ending.rest else None,
-    )
-
-
-_EVENTS = {
-    DeliveryStatus.SENT: "delivery.sent",
-    DeliveryStatus.RESTING: "delivery.rested",
-    DeliveryStatus.FAILED: "delivery.failed",
-    DeliveryStatus.AMBIGUOUS: "delivery.left_ambiguous",
-}
-
-
-async def publish_dead(crew: Crew, ending: Ending) -> bool:
-    """Tell the archive that a delivery failed in a way that an operator may repair."""
-    claimed = ending.claimed
-    body = msgspec.json.encode(
-        {
-            "delivery_id": claimed.id,
-            "tenant_id": claimed.tenant_id,
-            "channel": claimed.channel,
-            "reason": ending.reason,
-            "detail": ending.detail,
-            "template": claimed.template,
-            "template_version": claimed.template_version,
-            "attempt": claimed.attempt,
-        }
-    )
-    return await crew.publisher.publish_dead(claimed.channel, body, {"x-reason": str(ending.reason)})

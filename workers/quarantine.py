@@ -19,6 +19,7 @@ from plumbing.broker.envelope import UnreadableEnvelope, decode
 from plumbing.broker.publisher import Publisher
 
 CHILD_TIMEOUT_S = 60.0
+AGAIN_S = 1.0
 CHILD = (sys.executable, "-m", "workers.quarantine_child")
 PREFETCH = 1
 
@@ -26,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 class Quarantine:
-    """Works what `put` was given, one after the other; `close` kills the child at work, whose lease then runs out."""
+    """Works what `put` was given, one after the other, until `close`."""
 
     def __init__(
         self, publisher: Publisher, *, child: Sequence[str] = CHILD, timeout_s: float = CHILD_TIMEOUT_S
@@ -36,6 +37,8 @@ class Quarantine:
         self._timeout_s = timeout_s
         self._queue: asyncio.Queue[tuple[Channel, Incoming]] = asyncio.Queue()
         self._run: asyncio.Task[None] | None = None
+        self._is_idle = asyncio.Event()
+        self._is_closing = False
 
     def open(self) -> None:
         """Begin to work."""
@@ -45,26 +48,49 @@ class Quarantine:
         """Take a message of a channel's quarantine queue; returns at once."""
         self._queue.put_nowait((channel, message))
 
-    async def close(self) -> None:
-        """Stop; a message not worked off goes back to the broker with the connection."""
+    async def close(self, within_s: float = 0.0) -> None:
+        """Stop; a message not worked off goes back to the broker with the connection.
+
+        The child at work has `within_s` to end, then it is killed: its lease runs out, and a crash is counted that was
+        none.
+        """
+        self._is_closing = True
         if self._run is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await self._is_idle.wait()
             self._run.cancel()
             await asyncio.gather(self._run, return_exceptions=True)
 
     async def _work_all(self) -> None:
-        while True:
+        while not self._is_closing:
+            self._is_idle.set()
             channel, message = await self._queue.get()
+            self._is_idle.clear()
             try:
-                envelope = decode(message.body)
-            except UnreadableEnvelope as error:
-                headers: dict[str, str | int] = {"x-reason": "unreadable_message", "x-detail": str(error)[:200]}
-                if await self._publisher.publish_dead(channel, message.body, headers):
-                    await message.ack()
-                continue
-            for delivery in envelope.delivery_ids:
-                survived = await self._work_alone(channel, delivery)
-                metrics.QUARANTINE_CHILDREN.labels(survived="yes" if survived else "no").inc()
-            await message.ack()
+                await self._work(channel, message)
+            except Exception:  # no memory for a child, say: the broker counts how often, and buries it in the end
+                log.exception("quarantine.failed", channel=channel)
+                await asyncio.sleep(AGAIN_S)
+                await message.requeue()
+        self._is_idle.set()
+
+    async def _work(self, channel: Channel, message: Incoming) -> None:
+        try:
+            envelope = decode(message.body)
+        except UnreadableEnvelope as error:
+            headers: dict[str, str | int] = {"x-reason": "unreadable_message", "x-detail": str(error)[:200]}
+            if await self._publisher.publish_dead(channel, message.body, headers):
+                await message.ack()
+            else:
+                await message.reject_to_dead()
+            return
+        for delivery in envelope.delivery_ids:
+            if self._is_closing:
+                return
+            survived = await self._work_alone(channel, delivery)
+            metrics.QUARANTINE_CHILDREN.labels(survived="yes" if survived else "no").inc()
+        await message.ack()
 
     async def _work_alone(self, channel: Channel, delivery: UUID) -> bool:
         """One delivery in one child; whether the child ended well within its time."""

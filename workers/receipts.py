@@ -13,7 +13,7 @@ import asyncpg
 import msgspec
 import structlog
 
-from domain.errors import Unavailable
+from domain.errors import CarillonError
 from domain.receipts import Receipt
 from plumbing import metrics
 from plumbing.broker.topology import RECEIPTS_QUEUE
@@ -39,6 +39,9 @@ class ReceiptMessage(Protocol):
 
     async def ack(self) -> None:
         """Done with it."""
+
+    async def reject_to_dead(self) -> None:
+        """Let the broker bury it."""
 
 
 @dataclass(eq=False, slots=True)
@@ -86,13 +89,26 @@ class Receipts:
             while len(batch) < MAX_BATCH and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
             held = [one for entry in batch if (one := await self._read(entry)) is not None]
-            while held:
-                try:
-                    await self._apply(held)
-                    break
-                except Unavailable as error:
-                    log.warning("receipts.postponed", size=len(held), error=str(error))
-                    await asyncio.sleep(AGAIN_S)
+            if held:
+                await self._apply_until_done(held)
+
+    async def _apply_until_done(self, held: list[_Held]) -> None:
+        while True:
+            try:
+                await self._apply(held)
+            except CarillonError as error:
+                log.warning("receipts.postponed", size=len(held), error=str(error))
+                await asyncio.sleep(AGAIN_S)
+                continue
+            except Exception as error:
+                if len(held) > 1:  # one of them is guilty: alone each errs for itself
+                    for one in held:
+                        await self._apply_until_done([one])
+                else:
+                    log.exception("receipts.failed")
+                    metrics.RECEIPTS.labels(outcome=metrics.ReceiptOutcome.UNREADABLE).inc()
+                    await self._bury(held[0].message, "unusable_receipt", type(error).__name__)
+            return
 
     async def _read(self, entry: "_Held | ReceiptMessage") -> _Held | None:
         if isinstance(entry, _Held):
@@ -131,6 +147,8 @@ class Receipts:
         return True
 
     async def _bury(self, message: ReceiptMessage, reason: str, detail: str) -> None:
-        """To the dead receipts; a message that the broker did not take there stays unacknowledged and comes again."""
+        """To the dead receipts; where it could not be published, by the queue's own path."""
         if await self._publish_dead(RECEIPTS_QUEUE, message.body, {"x-reason": reason, "x-detail": detail}):
             await message.ack()
+        else:
+            await message.reject_to_dead()

@@ -53,22 +53,24 @@ async def watch(stop: asyncio.Event, tick: Callable[[], str | None], *, stale_s:
     """Return when `stop` is set. `tick`, asked every second, says what is stuck (or None).
 
     Stuck for `stale_s` seconds on end raises RoleStuck. An event loop that does not turn for a minute ends the process
-    from a thread: nothing else would.
+    from a thread: nothing else would. Both count looks, not seconds: a process that was stopped for an hour has seen
+    nothing of it, and goes on.
     """
     beat = _Heart()
     threading.Thread(target=_guard, args=(beat,), daemon=True, name="watchdog").start()
-    well_s = time.monotonic()
+    troubled_s = 0.0
     try:
         while not stop.is_set():
-            beat.last_s = time.monotonic()
+            beat.turns += 1
             trouble = tick()
             if trouble is None:
-                well_s = time.monotonic()
-            elif time.monotonic() - well_s > stale_s:
+                troubled_s = 0.0
+            elif troubled_s > stale_s:
                 raise RoleStuck(f"{trouble} for {stale_s:g} s")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TICK_S):
                     await stop.wait()
+            troubled_s += TICK_S
     finally:
         beat.is_over.set()
 
@@ -88,12 +90,15 @@ class _Heart:
     """What the event loop and the guarding thread share."""
 
     def __init__(self) -> None:
-        self.last_s = time.monotonic()
+        self.turns = 0
         self.is_over = threading.Event()
 
 
 def _guard(beat: _Heart) -> None:
+    seen, still_s = -1, 0.0
     while not beat.is_over.wait(TICK_S):
-        if time.monotonic() - beat.last_s > STALE_S:
+        still_s = still_s + TICK_S if beat.turns == seen else 0.0
+        seen = beat.turns
+        if still_s > STALE_S:
             print(f"the event loop has not turned for {STALE_S:g} s: ending", file=sys.stderr, flush=True)
             os._exit(1)

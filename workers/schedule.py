@@ -1,4 +1,4 @@
-"""The scheduler's process: the relay in every instance, the leader's duties in one of them."""
+"""The scheduler's process: the relay in every instance, the leaders' duties in one of them."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,8 @@ from plumbing.resources import Resources, open_resources
 from plumbing.settings import Settings
 from preferences.categories import Categories
 from workers.door import open_door
-from workers.duties import Duties, Leader
+from workers.duties import Duties
+from workers.leader import Leader
 from workers.policies import Policies
 from workers.role import STALE_S, end_in_time, need_connection, stop_by_signal, tell_ready, watch
 
@@ -35,24 +36,25 @@ async def run(settings: Settings) -> None:
         publisher = await Publisher.open(connection)
         stack.push_async_callback(publisher.close)
         relay = Relay(resources.hot_pool, publisher)
-        leader = _leader(resources, publisher)
+        leader, counter = _leaders(resources, publisher)
         checks = {
             "postgres": Check(lambda: resources.hot_pool.fetchval("SELECT 1")),
             "rabbitmq": Check(partial(need_connection, publisher)),
         }
         url = await stack.enter_async_context(open_door(settings.metrics_port, checks))
-        tasks = [asyncio.create_task(relay.run(), name="relay"), asyncio.create_task(leader.run(), name="leader")]
+        tasks = [asyncio.create_task(one.run(), name=type(one).__name__) for one in (relay, leader, counter)]
         stack.push_async_callback(_end, tasks)
         tell_ready("scheduler", f"{url}/metrics")
 
         def trouble() -> str | None:
             metrics.REDIS_IS_OPEN.set(resources.cache.is_open)
+            metrics.IS_LEADER.set(leader.is_leading)
             for task in tasks:
                 if task.done():
                     task.result()
             if not publisher.is_connected:
                 return "RabbitMQ has been away"
-            oldest_s = min(relay.turned_s, leader.turned_s)
+            oldest_s = min(relay.turned_s, leader.turned_s, counter.turned_s)
             return "a loop has not moved" if time.monotonic() - oldest_s > STALE_S else None
 
         try:
@@ -61,10 +63,15 @@ async def run(settings: Settings) -> None:
             end_in_time()
 
 
-def _leader(resources: Resources, publisher: Publisher) -> Leader:
+def _leaders(resources: Resources, publisher: Publisher) -> tuple[Leader, Leader]:
+    """Who sweeps, and who counts."""
     duties = Duties(publisher, Policies(resources.hot_pool, Categories()).of, resources.settings.retention_months)
     owner = f"{socket.gethostname()}:{os.getpid()}:{time.monotonic_ns()}"
-    return Leader(resources.settings.need("database_url"), duties, owner=owner)
+    url = resources.settings.need("database_url")
+    return (
+        Leader(url, duties.urgent(), name="scheduler", owner=owner),
+        Leader(url, duties.counting(), name="counting", owner=owner),
+    )
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

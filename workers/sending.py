@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from channels.base import Outcome, Outgoing
-from domain.errors import Ambiguous, CarillonError, DeliveryFailure, NotSent, Permanent, Unavailable
+from domain.errors import Ambiguous, DeliveryFailure, NotSent, Permanent, Unavailable
 from domain.reasons import Reason
 from plumbing import metrics
 from plumbing.failpoints import Failpoint, reach
@@ -83,6 +83,6 @@ async def _call(crew: Crew, work: Work, outgoing: Outgoing) -> Outcome:
 async def _may_repeat(crew: Crew, claimed: Claimed) -> bool:
     try:
         return await crew.may_repeat(claimed)
-    except CarillonError as error:  # without the category's word, a person decides
-        log.warning("category.unknown", delivery_id=str(claimed.id), error=str(error))
+    except Exception as error:  # without the category's word, a person decides
+        log.warning("category.unknown", delivery_id=str(claimed.id), error=repr(error))
         return False

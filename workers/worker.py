@@ -82,10 +82,11 @@ class Worker:
     async def stop(self) -> None:
         """Take no more, end what was begun, park the rest: within 30 s, and nothing is lost."""
         await self._consumer.cancel()
-        await asyncio.gather(*(dispatcher.drain(SENDS_END_S) for dispatcher in self._dispatchers.values()))
+        drains = [dispatcher.drain(SENDS_END_S) for dispatcher in self._dispatchers.values()]
+        await asyncio.gather(*drains, self._quarantine.close(SENDS_END_S))
         if not await self._finisher.drain(WRITES_END_S):
             log.warning("worker.stopped_with_unwritten_ends", count=self._finisher.backlog)
-        for side_road in (self._quarantine, self._receipts, self._archive):
+        for side_road in (self._receipts, self._archive):
             await side_road.close()
         if self._burials:
             await asyncio.wait(self._burials, timeout=1)
@@ -128,8 +129,13 @@ class Worker:
         return lambda message: self._archive.put(of, message)
 
     async def _bury(self, channel: Channel, message: Incoming, detail: str) -> None:
-        """What nobody can read is a dead letter at first sight; acknowledged when the broker has it there."""
+        """What nobody can read is a dead letter at first sight; acknowledged when the broker has it there.
+
+        Where it could not be published it goes by the queue's own path: kept unanswered it would block its lane.
+        """
         metrics.UNREADABLE.labels(channel=channel).inc()
         headers: dict[str, str | int] = {"x-reason": "unreadable_message", "x-detail": detail[:200]}
         if await self._crew.publisher.publish_dead(channel, message.body, headers):
             await message.ack()
+        else:
+            await message.reject_to_dead()

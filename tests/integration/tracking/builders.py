@@ -198,5 +198,5 @@ async def let_leases_run_out(pool: asyncpg.Pool, ids: Sequence[UUID]) -> None:
 
 
 async def make_due(pool: asyncpg.Pool, tenant: UUID) -> None:
-    """Let the sweeper look at every envelope of this tenant now."""
-    await pool.execute("UPDATE outbox SET watch_at = now() - interval '1 s' WHERE tenant_id = $1", tenant)
+    """Let the sweeper look at every envelope of this tenant now, before all that other tests left behind."""
+    await pool.execute("UPDATE outbox SET watch_at = now() - interval '1 day' WHERE tenant_id = $1", tenant)

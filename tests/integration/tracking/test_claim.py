@@ -5,9 +5,11 @@ from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
+import pytest
 
 from domain.clock import utc_now
 from domain.delivery import DeliveryStatus
+from domain.errors import Unavailable
 from domain.ids import delivery_id, notification_id
 from domain.lanes import Channel
 from domain.reasons import Reason
@@ -164,3 +166,36 @@ async def test_claims_and_cancellations_at_once_leave_no_third_state(hot_pool: a
     withdrawn = {one.delivery_id for answer in cancellations for one in answer or [] if one.outcome == "withdrawn"}
     assert claimed | withdrawn == set(ids)
     assert not claimed & withdrawn
+
+
+async def test_what_ends_at_the_claim_is_told_apart(hot_pool: asyncpg.Pool, tenant: UUID) -> None:
+    who = await person(hot_pool, tenant)
+    expired = await recorded(hot_pool, records(who, expires_in_s=-1))
+    made = records(who)
+    cancelled = await recorded(hot_pool, made)
+    await hot_pool.execute("UPDATE notifications SET cancelled_at = now() WHERE id = $1", made.notifications[0].id)
+
+    answer = await claim(hot_pool, [*expired, *cancelled], lease_s=20)
+
+    assert {one.id: one.status for one in answer.over} == {
+        expired[0]: DeliveryStatus.EXPIRED,
+        cancelled[0]: DeliveryStatus.CANCELLED,
+    }
+    assert {one.category for one in answer.over} == {"orders"}
+
+
+async def test_a_row_that_somebody_holds_does_not_cost_what_was_claimed_beside_it_its_attempt(
+    hot_pool: asyncpg.Pool, tenant: UUID
+) -> None:
+    who = await person(hot_pool, tenant)
+    [held] = await recorded(hot_pool, records(who, expires_in_s=-1))
+    [free] = await recorded(hot_pool, records(who))
+
+    async with hot_pool.acquire() as conn, conn.transaction():
+        await conn.execute("SELECT 1 FROM deliveries WHERE id = $1 FOR UPDATE", held)
+        answer = await claim(hot_pool, [held, free], lease_s=20)
+        with pytest.raises(Unavailable):
+            await claim(hot_pool, [held], lease_s=20)
+
+    assert [one.id for one in answer.claimed] == [free]
+    assert [one for one, _ in answer.not_due] == [held]

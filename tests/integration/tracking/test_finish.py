@@ -9,6 +9,7 @@ import pytest
 
 from domain.clock import utc_now
 from domain.delivery import DeliveryStatus
+from domain.ids import uuid7
 from domain.reasons import Reason
 from domain.receipts import Receipt, ReceiptKind
 from tests.integration.tracking.builders import (
@@ -24,6 +25,7 @@ from tests.integration.tracking.builders import (
 from tracking import receipts
 from tracking.cancel import cancel
 from tracking.claim import claim
+from tracking.dead import DeadLetter
 from tracking.events import EventKind
 from tracking.finish import finish, give_back
 from tracking.sweep import sweep
@@ -214,3 +216,17 @@ async def test_times_of_rest_survive_the_way_through_the_event(hot_pool: asyncpg
 
     ((_, _, facts),) = await _events(hot_pool, ids[0])
     assert facts["next_attempt_at"] == "2027-01-02T03:04:05.000Z"
+
+
+async def test_the_letter_of_a_failure_is_kept_with_it_or_not_at_all(hot_pool: asyncpg.Pool, tenant: UUID) -> None:
+    ids = await recorded(hot_pool, records(await person(hot_pool, tenant), 2))
+    kept, fenced = (await claim(hot_pool, ids, lease_s=20)).claimed
+    ends = [finished(one, DeliveryStatus.FAILED, reason=Reason.TEMPLATE_ERROR) for one in (kept, fenced)]
+    for end in ends:
+        end.letter = DeadLetter("template_error", "?", "x", {}, tenant_id=tenant, delivery_id=end.id)
+    ends[1].lease_token = uuid7()
+
+    await finish(hot_pool, ends)
+
+    letters = await hot_pool.fetch("SELECT delivery_id FROM dead_letters WHERE tenant_id = $1", tenant)
+    assert [row["delivery_id"] for row in letters] == [kept.id]

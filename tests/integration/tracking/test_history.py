@@ -166,7 +166,7 @@ async def test_statistics_count_what_stands_there_and_say_as_of_when(
     for batch in ([], won):
         await finish(hot_pool, [finished(one) for one in batch])
         async with hot_pool.acquire() as conn:
-            await rollups.refresh(conn, since)
+            await rollups.refresh(conn, utc_now())
 
     told = await rollups.stats(engine, tenant, since)
     split = await rollups.stats(engine, tenant, since, [GroupBy.CHANNEL, GroupBy.HOUR])

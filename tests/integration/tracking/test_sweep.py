@@ -198,7 +198,7 @@ async def test_what_expired_while_waiting_ends_and_its_envelope_goes(hot_pool: a
 
     report = await _sweep(hot_pool, tenant)
 
-    assert set(ids) <= set(report.ended)
+    assert set(ids) <= {one.id for one in report.ended}
     assert await status_of(hot_pool, ids[0]) is DeliveryStatus.EXPIRED
     assert not await outbox_ids(hot_pool, made)
 
@@ -227,3 +227,26 @@ async def test_a_worker_that_finishes_while_it_is_swept_keeps_its_outcome(hot_po
 
     assert not set(ids) & set(report.unknown)
     assert await status_of(hot_pool, ids[0]) is DeliveryStatus.SENT
+
+
+async def test_a_worker_that_lays_one_to_rest_while_it_is_swept_keeps_its_place_in_the_envelope(
+    hot_pool: asyncpg.Pool, tenant: UUID
+) -> None:
+    made = records(await person(hot_pool, tenant), 2)
+    ids = await recorded(hot_pool, made)
+    late = (await claim(hot_pool, ids, lease_s=20)).claimed[0]
+    await let_leases_run_out(hot_pool, ids)
+    at = utc_now() + timedelta(minutes=5)
+    rest = finished(late, DeliveryStatus.RESTING, reason=Reason.PROVIDER_UNAVAILABLE, next_attempt_at=at)
+
+    async def slow_policy(of: UUID, category: str) -> str:
+        if of == tenant:
+            await finish(hot_pool, [rest])
+        return "retry"
+
+    await make_due(hot_pool, tenant)
+    async with hot_pool.acquire() as conn:
+        await sweep(conn, limit=200, drained=(), policy=slow_policy)
+
+    assert await status_of(hot_pool, late.id) is DeliveryStatus.RESTING
+    assert sorted(await hot_pool.fetchval("SELECT delivery_ids FROM outbox WHERE tenant_id = $1", tenant)) == ids

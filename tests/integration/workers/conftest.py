@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
@@ -15,12 +16,19 @@ from tests.integration.workers.stage import Stage
 @pytest.fixture
 async def stage(hot_pool: asyncpg.Pool, amqp_url: str) -> AsyncIterator[Stage]:
     """Real servers and a scripted channel; what earlier tests left in the queues is gone."""
+    async with empty_stage(hot_pool, amqp_url) as stage:
+        yield stage
+
+
+@asynccontextmanager
+async def empty_stage(pool: asyncpg.Pool, amqp_url: str) -> AsyncIterator[Stage]:
+    """A stage that one test or several share; every queue is purged first."""
     connection = await connect(amqp_url, "test publisher")
     publisher = await Publisher.open(connection)
     async with connection.channel() as amqp_channel:
         for queue in topology.QUEUES:
             await (await amqp_channel.get_queue(queue.name)).purge()
-    yield Stage(hot_pool, amqp_url, publisher)
+    yield Stage(pool, amqp_url, publisher)
     await publisher.close()
     await connection.close()
 

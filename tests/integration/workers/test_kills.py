@@ -9,10 +9,12 @@ from domain.delivery import DeliveryStatus
 from domain.lanes import DECLARED_LANES
 from fanout.relay import Relay
 from plumbing.failpoints import Failpoint
-from tests.integration.tracking.builders import let_leases_run_out, make_due, person, records
+from tests.integration.tracking.builders import let_leases_run_out, make_due, person, recorded, records, status_of
 from tests.integration.workers.stage import Stage, eventually
 from tests.integration.workers.test_roles import running
 from tracking import ledger
+from tracking.claim import claim
+from tracking.events import EventKind
 from tracking.sweep import sweep
 
 SENDING = (
@@ -91,3 +93,29 @@ async def test_a_relay_killed_after_the_confirm_publishes_again_and_nobody_gets_
             await stage.reaches(one, DeliveryStatus.SENT)
         await eventually(stage.is_drained)
     assert sorted(called for called, _ in stage.channels.calls) == ids
+
+
+async def test_a_sweeper_killed_before_its_commit_leaves_all_of_it_to_the_next(
+    stage: Stage, tenant: UUID, environment: dict[str, str]
+) -> None:
+    await stage.pool.execute("DELETE FROM outbox")
+    await stage.pool.execute("DELETE FROM leader")  # whose scheduler an earlier test may have killed
+    [one] = await recorded(stage.pool, records(await person(stage.pool, tenant)))
+    await claim(stage.pool, [one], lease_s=5)
+    await let_leases_run_out(stage.pool, [one])
+    await make_due(stage.pool, tenant)
+
+    async with running(
+        "scheduler", {**environment, "CARILLON_FAILPOINTS": Failpoint.SWEEPER_BEFORE_COMMIT}
+    ) as scheduler:
+        await scheduler.communicate()
+
+    assert scheduler.returncode == KILLED
+    await stage.pool.execute("DELETE FROM leader")
+    assert await status_of(stage.pool, one) is DeliveryStatus.SENDING
+    assert await stage.events(one) == []
+    async with running("scheduler", environment):
+        await stage.reaches(one, DeliveryStatus.QUEUED)
+    assert await stage.events(one) == [EventKind.ATTEMPT_UNKNOWN.code]
+    assert await stage.pool.fetchval("SELECT crashes FROM deliveries WHERE id = $1", one) == 1
+    await stage.pool.execute("DELETE FROM leader")

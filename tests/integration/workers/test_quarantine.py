@@ -1,18 +1,23 @@
 """Quarantine: a delivery that kills its process ends dead-lettered, and its neighbours get through."""
 
 import sys
+from pathlib import Path
+from typing import cast
 from uuid import UUID
 
 import asyncpg
 import pytest
 
 from domain.delivery import DeliveryStatus
-from domain.lanes import Channel
+from domain.ids import uuid7
+from domain.lanes import Channel, Lane, Priority
 from domain.reasons import Reason
+from plumbing.broker.consumer import Incoming
 from plumbing.broker.envelope import Envelope
 from tests.integration.tracking.builders import let_leases_run_out, make_due, person, recorded, records, status_of
 from tests.integration.workers.stage import Stage, eventually
 from tracking.sweep import sweep
+from workers.quarantine import Quarantine
 
 
 async def always_retry(tenant: UUID, category: str) -> str:
@@ -57,6 +62,60 @@ async def test_an_unreadable_message_in_quarantine_is_archived(stage: Stage, ten
     async with stage.worker({Channel.EMAIL: 2}):
         await stage.publish_raw("email.normal", f"?{tenant}".encode(), exchange="carillon.quarantine")
         await eventually(is_archived)
+
+
+class Message:
+    """A message of quarantine that remembers how it was answered."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self.answers: list[str] = []
+
+    async def ack(self) -> None:
+        self.answers.append("ack")
+
+    async def requeue(self) -> None:
+        self.answers.append("requeue")
+
+
+def message_of(tenant: UUID) -> tuple[Message, Incoming]:
+    message = Message(Envelope(uuid7(), tenant, Lane(Channel.EMAIL, Priority.LOW), (uuid7(),)).encode())
+    return message, cast("Incoming", message)
+
+
+async def test_a_child_that_cannot_be_started_stops_no_other(stage: Stage, tenant: UUID) -> None:
+    quarantine = Quarantine(stage.publisher, child=("/nowhere/at/all",))
+    messages = [message_of(tenant) for _ in range(2)]
+    quarantine.open()
+    for _, message in messages:
+        quarantine.put(Channel.EMAIL, message)
+
+    async def both_are_back() -> bool:
+        return [message.answers for message, _ in messages] == [["requeue"], ["requeue"]]
+
+    await eventually(both_are_back)
+    await quarantine.close()
+
+
+async def test_at_a_stop_the_child_at_work_may_end_and_no_other_begins(
+    stage: Stage, tenant: UUID, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+    child = (sys.executable, "-c", f"import time; open({str(begun)!r}, 'a').write('x'); time.sleep(0.5)")
+    quarantine = Quarantine(stage.publisher, child=child)
+    messages = [message_of(tenant) for _ in range(2)]
+    quarantine.open()
+    for _, message in messages:
+        quarantine.put(Channel.EMAIL, message)
+
+    async def has_begun() -> bool:
+        return begun.exists()
+
+    await eventually(has_begun)
+    await quarantine.close(within_s=10)
+
+    assert [message.answers for message, _ in messages] == [["ack"], []]
+    assert begun.read_text() == "x"
 
 
 async def _letter(pool: asyncpg.Pool, delivery: UUID) -> str | None:

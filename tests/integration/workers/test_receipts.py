@@ -25,9 +25,13 @@ class Letter:
     def __init__(self, body: bytes) -> None:
         self.body = body
         self.acked = 0
+        self.rejected = 0
 
     async def ack(self) -> None:
         self.acked += 1
+
+    async def reject_to_dead(self) -> None:
+        self.rejected += 1
 
 
 @pytest.fixture
@@ -105,3 +109,36 @@ async def test_a_receipt_that_never_matches_and_one_that_cannot_be_read_go_to_th
 
     await eventually(all_are_acked)
     assert sorted(reason for _, reason in buried) == ["unmatched_receipt", "unmatched_receipt", "unreadable_receipt"]
+
+
+async def test_a_receipt_that_postgresql_cannot_hold_is_buried_and_its_neighbours_are_applied(
+    stage: Stage, tenant: UUID, applier: Receipts, buried: list[tuple[bytes, str]]
+) -> None:
+    one, other = await sent(stage, tenant), await sent(stage, tenant)
+    unusable = Letter(encode(Receipt("scripted", ReceiptKind.DELIVERED, utc_now(), other, provider_id="a\0b")))
+
+    for letter in (unusable, Letter(encode(receipt(one)))):
+        applier.put(letter)
+    await stage.reaches(one, DeliveryStatus.DELIVERED)
+    applier.put(Letter(encode(receipt(other))))
+    await stage.reaches(other, DeliveryStatus.DELIVERED)
+
+    assert buried == [(unusable.body, "unusable_receipt")]
+    assert unusable.acked == 1
+
+
+async def test_a_receipt_that_cannot_be_published_to_the_dead_goes_there_by_its_queue(hot_pool: asyncpg.Pool) -> None:
+    async def publish_dead(of: str, body: bytes, headers: dict[str, str | int]) -> bool:
+        return False
+
+    applier = Receipts(hot_pool, publish_dead)
+    letter = Letter(b"unreadable")
+    applier.open()
+    applier.put(letter)
+
+    async def is_rejected() -> bool:
+        return letter.rejected == 1
+
+    await eventually(is_rejected)
+    await applier.close()
+    assert letter.acked == 0

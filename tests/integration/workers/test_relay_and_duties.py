@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import asyncpg
@@ -11,15 +11,19 @@ import pytest
 
 from domain.clock import utc_now
 from domain.delivery import DeliveryStatus
-from domain.lanes import Channel, Lane, Priority
+from domain.ids import first_id_at, uuid7
+from domain.lanes import DECLARED_CHANNELS, Channel, Lane, Priority
 from fanout.relay import Relay
+from plumbing.broker.envelope import Envelope
 from plumbing.broker.topology import work_queue
+from plumbing.metrics import Duty
 from tests.integration.tracking.builders import let_leases_run_out, make_due, person, recorded, records
 from tests.integration.workers.stage import Stage, eventually
 from tracking import ledger
 from tracking.claim import claim
 from tracking.rows import Records
-from workers.duties import Duties, Leader
+from workers.duties import SWEEP_LIMIT, Duties
+from workers.leader import BEAT_S, Leader
 
 LANE = Lane(Channel.SMS, Priority.LOW)
 QUEUE = work_queue(LANE)
@@ -107,7 +111,7 @@ async def retry(tenant: UUID, category: str) -> str:
 @asynccontextmanager
 async def leading(stage: Stage, database_url: str, owner: str) -> AsyncIterator[Leader]:
     """A leader at work, or one that waits for its turn."""
-    leader = Leader(database_url, Duties(stage.publisher, retry, 13), owner=owner)
+    leader = Leader(database_url, Duties(stage.publisher, retry, 13).urgent(), name="scheduler", owner=owner)
     task = asyncio.create_task(leader.run())
     try:
         yield leader
@@ -117,7 +121,7 @@ async def leading(stage: Stage, database_url: str, owner: str) -> AsyncIterator[
 
 
 async def owner_of(pool: asyncpg.Pool) -> str | None:
-    owner: str | None = await pool.fetchval("SELECT owner FROM leader WHERE until > now()")
+    owner: str | None = await pool.fetchval("SELECT owner FROM leader WHERE name = 'scheduler' AND until > now()")
     return owner
 
 
@@ -192,3 +196,89 @@ async def test_lanes_with_work_or_rest_are_not_drained(stage: Stage, tenant: UUI
 
     assert LANE in before
     assert set(before) - set(after) == {LANE}
+
+
+async def test_a_full_sweep_is_followed_by_the_next_at_once(stage: Stage, tenant: UUID, database_url: str) -> None:
+    made = records(await person(stage.pool, tenant), 2 * SWEEP_LIMIT + 1, envelope_size=1, expires_in_s=-1)
+    await recorded(stage.pool, made)
+    await make_due(stage.pool, tenant)
+
+    async def all_are_seen_to() -> bool:
+        left: int = await stage.pool.fetchval("SELECT count(*) FROM outbox WHERE tenant_id = $1", tenant)
+        return left == 0
+
+    async with leading(stage, database_url, "sweeper"):
+        await eventually(all_are_seen_to, within_s=BEAT_S - 1)
+
+
+async def test_no_transaction_is_open_while_the_broker_is_asked(stage: Stage, tenant: UUID) -> None:
+    asked = asyncio.Event()
+
+    class Slow(Duties):
+        async def drained_lanes(self) -> list[Lane]:
+            assert not begun
+            asked.set()
+            return []
+
+    begun = []
+
+    @asynccontextmanager
+    async def led() -> AsyncIterator[asyncpg.Connection]:
+        begun.append(True)
+        async with stage.pool.acquire() as conn:
+            yield conn
+
+    await Slow(stage.publisher, retry, 13).sweep(led)
+
+    assert asked.is_set()
+    assert begun == [True]
+
+
+async def test_a_month_is_made_though_an_old_one_cannot_be_dropped(
+    stage: Stage, tenant: UUID, database_url: str
+) -> None:
+    newest, oldest = "events_p210001", "events_p199901"
+    later = Duties(stage.publisher, retry, 13, clock=lambda: datetime(2099, 12, 15, tzinfo=UTC))
+    await stage.pool.execute(f"CREATE TABLE {oldest} (LIKE events)")
+    low, high = first_id_at(datetime(1999, 1, 1, tzinfo=UTC)), first_id_at(datetime(1999, 2, 1, tzinfo=UTC))
+    await stage.pool.execute(f"ALTER TABLE events ATTACH PARTITION {oldest} FOR VALUES FROM ('{low}') TO ('{high}')")
+    turns = [turn for turn in later.urgent() if turn.duty is Duty.PARTITIONS]
+    leader = Leader(database_url, turns, name="a test of months", owner="the test")
+
+    async def is_made() -> bool:
+        return await stage.pool.fetchval("SELECT to_regclass($1)", newest) is not None
+
+    try:
+        async with stage.pool.acquire() as conn, conn.transaction():
+            await conn.execute(f"SELECT 1 FROM {oldest}")
+            task = asyncio.create_task(leader.run())
+            await eventually(is_made)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+    finally:
+        for table in ("events", "deliveries", "notifications"):
+            for month in ("199901", "209911", "209912", "210001", "210002", "210003"):
+                await stage.pool.execute(f"DROP TABLE IF EXISTS {table}_p{month}")
+
+
+async def test_hours_are_counted_apart_from_what_is_urgent(stage: Stage, tenant: UUID, database_url: str) -> None:
+    await recorded(stage.pool, records(await person(stage.pool, tenant), 3))
+    counter = Leader(database_url, Duties(stage.publisher, retry, 13).counting(), name="counting", owner="the test")
+
+    async def are_counted() -> bool:
+        counted = await stage.pool.fetchval("SELECT sum(count) FROM delivery_counts WHERE tenant_id = $1", tenant)
+        return bool(counted == 3)
+
+    task = asyncio.create_task(counter.run())
+    await eventually(are_counted)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_while_something_is_in_quarantine_no_suspect_is_sent_there_again(stage: Stage, tenant: UUID) -> None:
+    duties = Duties(stage.publisher, retry, 13)
+    await stage.publisher.publish_quarantine(Envelope(uuid7(), tenant, LANE, (uuid7(),)))
+
+    drained = await duties.drained_lanes()
+
+    assert {lane.channel for lane in drained} == set(DECLARED_CHANNELS) - {LANE.channel}

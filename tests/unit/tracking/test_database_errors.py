@@ -22,6 +22,7 @@ from plumbing.database import postgres_errors
         asyncpg.DeadlockDetectedError("deadlock detected"),
         asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"),
         asyncpg.InterfaceError("connection is closed"),
+        asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress"),
         sqlalchemy_errors.TimeoutError("QueuePool limit"),
     ],
 )

@@ -1,44 +1,35 @@
 """Dead letters: whatever comes out of a dead queue becomes a letter, and letters of one cause share a fingerprint."""
 
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.lanes import Channel, Lane, Priority
+from domain.reasons import Reason
 from plumbing.broker.envelope import Envelope
-from workers.archive import letter_of
+from tests.unit.workers.test_endings import claimed
+from tracking.dead import DeadLetter
+from workers.archive import failure_letter, letter_of
 
 
-def failed(delivery: UUID, detail: str) -> bytes:
-    return msgspec.json.encode(
-        {
-            "delivery_id": delivery,
-            "tenant_id": UUID(int=1),
-            "channel": "email",
-            "reason": "template_error",
-            "detail": detail,
-            "template": "order_shipped",
-            "template_version": 3,
-            "attempt": 2,
-        }
-    )
+def failed(detail: str) -> DeadLetter:
+    """The letter of an e-mail whose rendering failed."""
+    return failure_letter(claimed(attempt=2), Reason.TEMPLATE_ERROR, detail)
 
 
 def test_a_failed_delivery_becomes_a_letter_with_its_evidence() -> None:
-    delivery = uuid4()
+    letter = failed("no such filter")
 
-    letter = letter_of("email", failed(delivery, "no such filter"), {})
-
-    assert (letter.delivery_id, letter.channel, letter.reason) == (delivery, Channel.EMAIL, "template_error")
-    assert letter.evidence == {"attempt": 2, "template": "order_shipped", "template_version": 3}
+    assert (letter.delivery_id, letter.channel, letter.reason) == (claimed().id, Channel.EMAIL, "template_error")
+    assert letter.evidence == {"attempt": 2, "template": "t", "template_version": 1}
 
 
 def test_letters_that_differ_only_in_ids_addresses_and_numbers_share_a_fingerprint() -> None:
-    first = letter_of("email", failed(uuid4(), f"451 a@example.org {uuid4()} busy"), {})
-    second = letter_of("email", failed(uuid4(), f"452 b@example.org {uuid4()} busy"), {})
-    third = letter_of("email", failed(uuid4(), "451 disk full"), {})
+    first = failed(f"451 a@example.org {uuid4()} busy")
+    second = failed(f"452 b@example.org {uuid4()} busy")
+    third = failed("451 disk full")
 
     assert first.fingerprint == second.fingerprint
     assert first.fingerprint != third.fingerprint

@@ -13,6 +13,7 @@ from domain.lanes import Channel, Priority
 from domain.notification import Mode
 from domain.reasons import Reason
 from tracking.claim import Claimed
+from tracking.events import EventKind
 from workers.endings import Attempt, Ending, conclude
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -93,6 +94,15 @@ def test_the_last_step_of_the_ladder_and_an_early_expiry_exhaust_the_retries(att
     assert exhausted.finished.reason is Reason.RETRIES_EXHAUSTED
     assert exhausted.finished.answer == "provider_unavailable: 451"
     assert exhausted.is_dead_letter
+
+
+def test_an_ambiguous_outcome_that_may_be_repeated_is_told_as_such_and_is_never_called_failed() -> None:
+    resting, last = (ending(SILENT, may_repeat=True, attempt=attempt).finished for attempt in (1, 8))
+
+    assert resting is not None
+    assert (resting.status, resting.outcome) == (DeliveryStatus.RESTING, EventKind.ATTEMPT_AMBIGUOUS)
+    assert last is not None
+    assert (last.status, last.reason, last.letter) == (DeliveryStatus.AMBIGUOUS, Reason.PROVIDER_SILENT, None)
 
 
 def test_a_rest_ends_when_its_level_does() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 
 import pytest
 
@@ -46,6 +47,26 @@ async def test_trouble_that_passes_ends_nothing() -> None:
         return answer
 
     await watch(stop, tick, stale_s=30)
+
+
+async def test_a_process_that_was_stopped_for_long_goes_on_though_its_first_look_finds_trouble() -> None:
+    stop = asyncio.Event()
+    looks = 0
+
+    def tick() -> str | None:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            return None
+        if looks == 2:
+            time.sleep(3.2)  # as SIGSTOP looks from inside: the clock went on and nothing else did
+            return "everything stands still since long ago"
+        stop.set()
+        return None
+
+    await watch(stop, tick, stale_s=3)
+
+    assert looks == 3
 
 
 async def test_a_lost_connection_is_not_ready() -> None:
