@@ -5,7 +5,7 @@ import ast
 import pytest
 
 from plumbing.failpoints import Failpoint
-from tests.house.rooms import modules, syntax
+from tests.house.rooms import ROOT, files_of_tests, modules, syntax
 
 REACHED = {
     node.args[0].attr
@@ -16,6 +16,19 @@ REACHED = {
     and node.args
     and isinstance(node.args[0], ast.Attribute)
 }
+KILLED_AT = {
+    node.attr
+    for path in files_of_tests()
+    if path.is_relative_to(ROOT / "tests" / "integration")
+    for node in ast.walk(syntax(path))
+    if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "Failpoint"
+}
+"""Unit tests name failpoints too, but only here do processes die."""
+
+
+@pytest.mark.parametrize("failpoint", Failpoint)
+def test_a_process_is_killed_at_every_failpoint_in_some_test(failpoint: Failpoint) -> None:
+    assert failpoint.name in KILLED_AT
 
 
 @pytest.mark.parametrize("failpoint", Failpoint)
