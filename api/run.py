@@ -14,6 +14,7 @@ from api.limits import KeyLimits
 from api.server import listen, serve
 from domain.errors import Unavailable
 from fanout.accept import Intake, peek
+from fanout.admission import Admission
 from fanout.batch import Batcher
 from fanout.limits import Policy
 from fanout.publish import publish_now
@@ -76,7 +77,7 @@ async def open_house(resources: Resources, stack: AsyncExitStack) -> House:
         user_burst=settings.user_limit_burst,
     )
     intake = Intake(pool, cache, limiter, resources.seal, catalog, categories, policy)
-    batcher = Batcher(intake, partial(publish_now, publisher))
+    batcher = Batcher(intake, partial(publish_now, publisher), open_lanes=Admission(publisher).open_lanes)
     batcher.open()
     stack.push_async_callback(batcher.close)
     return House(

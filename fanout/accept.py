@@ -15,7 +15,7 @@ import structlog
 
 from domain.errors import RequestRefused
 from domain.ids import notification_id
-from domain.lanes import Priority
+from domain.lanes import Lane
 from fanout import limits
 from fanout.answers import answer
 from fanout.cases import Case, Item
@@ -109,13 +109,13 @@ async def commit(
     batch: Batch,
     *,
     now: datetime,
-    inline: frozenset[Priority],
+    inline: frozenset[Lane],
     confirmed: Sequence[UUID] = (),
     one_by_one: bool = False,
 ) -> Committed:
     """Write the batch in one transaction and answer its cases.
 
-    `inline` names the priorities published beside the answer; `confirmed` are outbox rows that RabbitMQ has taken
+    `inline` names the lanes published beside the answer; `confirmed` are outbox rows that RabbitMQ has taken
     meanwhile. With `one_by_one` each case has a savepoint of its own, so that only the guilty one errs. Raises
     Unavailable, or asyncpg's own error about the data, with nothing written and nobody answered.
     """
@@ -138,7 +138,7 @@ async def enter(
     cases: Sequence[Case],
     *,
     now: datetime,
-    inline: frozenset[Priority],
+    inline: frozenset[Lane],
 ) -> Committed:
     """Pass the gates that need the transaction, and record what came through. Nobody is told before the commit."""
     fresh, waiting = await pass_idempotency(conn, cases)
@@ -159,7 +159,7 @@ async def enter_each(
     cases: Sequence[Case],
     *,
     now: datetime,
-    inline: frozenset[Priority],
+    inline: frozenset[Lane],
 ) -> Committed:
     """`enter` for one case after the other, each in a savepoint: who brings data that cannot be kept errs alone."""
     committed = Committed([], [], [], [])

@@ -8,7 +8,7 @@ down in the next batch's transaction, or after a second alone.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +18,7 @@ import structlog
 from domain.clock import Clock, utc_now
 from domain.errors import OURSELVES, CarillonError, RequestRefused, Unavailable
 from domain.ids import notification_id
-from domain.lanes import Priority
+from domain.lanes import DECLARED_LANES, Lane, Priority
 from domain.notification import NotificationRequest
 from fanout.accept import Batch, Intake, commit, look_up, remember
 from fanout.bulk import TRIES, accept_bulk
@@ -38,18 +38,25 @@ MAX_WAITING_BULKS = 32
 MAX_PUBLISHING = 2000
 """Deliveries on their way to RabbitMQ; beyond, the relay takes what comes."""
 
-INLINE = frozenset({Priority.CRITICAL, Priority.HIGH, Priority.NORMAL})
+INLINE = frozenset(lane for lane in DECLARED_LANES if lane.priority is not Priority.LOW)
+"""Lanes that may be published beside the answer; low ones go by the relay."""
+
 
 Publish = Callable[[Sequence[OutboxRow]], Awaitable[set[UUID]]]
+OpenLanes = Callable[[], Awaitable[Collection[Lane]]]
 log = structlog.get_logger()
 
 
 class Batcher:
     """Gathers single sends into batches and commits them one after the other; opened and closed with its process."""
 
-    def __init__(self, intake: Intake, publish: Publish, *, clock: Clock = utc_now) -> None:
+    def __init__(
+        self, intake: Intake, publish: Publish, *, open_lanes: OpenLanes | None = None, clock: Clock = utc_now
+    ) -> None:
         self._intake = intake
         self._publish = publish
+        self._open_lanes = open_lanes
+        self._inline_lanes = INLINE
         self._clock = clock
         self._waiting: deque[Case] = deque()
         self._arrived = asyncio.Event()
@@ -63,7 +70,7 @@ class Batcher:
 
     def open(self) -> None:
         """Begin to take cases."""
-        self._runs = [asyncio.create_task(self._run()), asyncio.create_task(self._note_confirmed())]
+        self._runs = [asyncio.create_task(self._run()), asyncio.create_task(self._look_around())]
 
     async def close(self) -> None:
         """Commit what was taken, let the envelopes under way be confirmed, and stop."""
@@ -164,8 +171,8 @@ class Batcher:
             self._waiting.extend(waiting)
             self._arrived.set()
 
-    def _inline(self) -> frozenset[Priority]:
-        return INLINE if self._publishing < MAX_PUBLISHING else frozenset()
+    def _inline(self) -> frozenset[Lane]:
+        return self._inline_lanes if self._publishing < MAX_PUBLISHING else frozenset()
 
     def _publish_beside(self, rows: list[OutboxRow]) -> None:
         if rows:
@@ -185,12 +192,18 @@ class Batcher:
         finally:
             self._publishing -= size
 
-    async def _note_confirmed(self) -> None:
-        """Write down what was confirmed when no batch does it within a second."""
+    async def _look_around(self) -> None:
+        """Each second: which lanes still have room, and what was confirmed while no batch came to write it down."""
         while True:
-            await asyncio.sleep(1)
-            with contextlib.suppress(CarillonError):
+            try:
+                if self._open_lanes is not None:
+                    self._inline_lanes = INLINE.intersection(await self._open_lanes())
                 await self._flush_confirmed()
+            except Unavailable as error:
+                log.warning("batch.look_failed", error=str(error))
+            except Exception:
+                log.exception("batch.look_failed")
+            await asyncio.sleep(1)
 
     async def _flush_confirmed(self) -> None:
         confirmed, self._confirmed = self._confirmed, []

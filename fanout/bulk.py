@@ -11,7 +11,7 @@ import msgspec
 
 from domain.errors import Fault, RequestRefused, Unavailable
 from domain.ids import notification_id
-from domain.lanes import Priority
+from domain.lanes import Lane
 from domain.notification import NotificationRequest
 from fanout.accept import Batch, Intake, enter, enter_each, look_up
 from fanout.answers import answer, rebuild
@@ -36,7 +36,7 @@ async def accept_bulk(
     key: IdempotencyKey | None,
     *,
     now: datetime,
-    inline: frozenset[Priority],
+    inline: frozenset[Lane],
 ) -> tuple[BulkAccepted, list[OutboxRow]]:
     """The results in order, and the envelopes to publish now. One bad request never spoils the others.
 
@@ -68,7 +68,7 @@ async def _try(
     key: IdempotencyKey | None,
     *,
     now: datetime,
-    inline: frozenset[Priority],
+    inline: frozenset[Lane],
 ) -> tuple[BulkAccepted, list[OutboxRow]]:
     """Commit; again when transactions met, and one by one when something in it cannot be kept."""
     one_by_one, conflicts = False, 0
@@ -92,7 +92,7 @@ async def _commit(
     key: IdempotencyKey | None,
     *,
     now: datetime,
-    inline: frozenset[Priority],
+    inline: frozenset[Lane],
     one_by_one: bool,
 ) -> tuple[BulkAccepted, list[OutboxRow]]:
     with postgres_errors():

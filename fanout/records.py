@@ -10,7 +10,7 @@ import msgspec
 
 from domain.delivery import DeliveryStatus
 from domain.ids import uuid7
-from domain.lanes import ENVELOPE_SIZES, Channel, Lane, Priority
+from domain.lanes import ENVELOPE_SIZES, Channel, Lane
 from fanout.answers import decisions_json
 from fanout.cases import Case
 from tracking.rows import DeliveryRow, IdempotencyRow, NotificationRow, OutboxRow, Records
@@ -29,10 +29,10 @@ class _Bundle(NamedTuple):
     due_at: datetime | None
 
 
-def records(cases: Iterable[Case], *, now: datetime, inline: frozenset[Priority]) -> tuple[Records, list[OutboxRow]]:
+def records(cases: Iterable[Case], *, now: datetime, inline: frozenset[Lane]) -> tuple[Records, list[OutboxRow]]:
     """The rows of a batch, and those of its envelopes that are to be published beside the answer.
 
-    `inline` names the priorities published at once; their outbox rows become due only after INLINE_GRACE.
+    `inline` names the lanes published at once; their outbox rows become due only after INLINE_GRACE.
     """
     rows = Records([], [], [], [])
     bundles: defaultdict[_Bundle, list[DeliveryRow]] = defaultdict(list)
@@ -47,7 +47,7 @@ def records(cases: Iterable[Case], *, now: datetime, inline: frozenset[Priority]
             rows.idempotency.append(IdempotencyRow(case.item.key.key, case.item.key.fingerprint, case.id, None))
     at_once = []
     for bundle, members in bundles.items():
-        is_inline = bundle.due_at is None and bundle.lane.priority in inline
+        is_inline = bundle.due_at is None and bundle.lane in inline
         due_at = bundle.due_at or (now + INLINE_GRACE if is_inline else now)
         for envelope in _envelopes(bundle, members, due_at):
             rows.outbox.append(envelope)

@@ -6,66 +6,24 @@ publishes it again, which is harmless. What finds no room waits in PostgreSQL, w
 
 import asyncio
 import time
-from collections import defaultdict
-from collections.abc import Iterable
 
 import asyncpg
 import structlog
 
 from domain.errors import CarillonError
-from domain.lanes import DECLARED_LANES, Lane
+from fanout.admission import LANE_LIMIT, Admission
 from fanout.publish import publish_now
 from plumbing import metrics
 from plumbing.broker.publisher import Publisher
-from plumbing.broker.topology import work_queue
 from plumbing.database import borrow
 from plumbing.failpoints import Failpoint, reach
 from tracking import outbox
-from tracking.rows import OutboxRow
-
-LANE_LIMIT = 10_000
-"""Deliveries that a lane of the broker holds at most, about."""
 
 MAX_ROWS = 200
 BUSY_PAUSE_S = 0.2
 IDLE_PAUSE_S = 1.0
-LOOK_EVERY_S = 1.0
 
 log = structlog.get_logger(__name__)
-
-
-class Admission:
-    """How many deliveries each lane still has room for, by the depth of its queue, asked at most once a second.
-
-    The broker counts messages; how many deliveries one of them carries is taken from what was published last.
-    """
-
-    def __init__(self, publisher: Publisher, *, limit: int = LANE_LIMIT) -> None:
-        self._publisher = publisher
-        self._limit = limit
-        self._room: dict[Lane, float] = {}
-        self._per_message: defaultdict[Lane, float] = defaultdict(lambda: 1.0)
-        self._looked_s = float("-inf")
-
-    async def open_lanes(self) -> list[Lane]:
-        """Lanes with room; none of those whose queue cannot be asked."""
-        now_s = time.monotonic()
-        if now_s - self._looked_s >= LOOK_EVERY_S:
-            for lane in DECLARED_LANES:
-                depth = await self._publisher.queue_depth(work_queue(lane))
-                self._room[lane] = 0.0 if depth is None else self._limit - depth * self._per_message[lane]
-            self._looked_s = now_s
-        return [lane for lane in DECLARED_LANES if self._room[lane] > 0]
-
-    def admit(self, rows: Iterable[OutboxRow]) -> list[OutboxRow]:
-        """The rows that still find room, in order; the last of a lane may go a little beyond."""
-        admitted = []
-        for row in rows:
-            if self._room.get(row.lane, 0.0) > 0:
-                self._room[row.lane] -= len(row.delivery_ids)
-                self._per_message[row.lane] += (len(row.delivery_ids) - self._per_message[row.lane]) * 0.1
-                admitted.append(row)
-        return admitted
 
 
 class Relay:

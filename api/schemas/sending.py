@@ -63,7 +63,12 @@ class NotificationRequestBody(Asked):
     channels: Annotated[list[OpenChannel], Field(min_length=1)] | None = None
     priority: PriorityName = "normal"
     category: Name | None = None
-    collapse_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    collapse_id: (
+        Annotated[
+            str, Field(min_length=1, max_length=64, description="For push. Kept, and without effect on email and SMS.")
+        ]
+        | None
+    ) = None
     dedupe_key: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     expires_in_s: Annotated[int, Field(ge=1, le=2_592_000)] | None = None
     send_at: Annotated[Moment, Field(description="at most a year ahead; what is past is now")] | None = None

@@ -46,8 +46,9 @@ class SimulatedSmtp:
         """Stop listening and drop every connection."""
         if self._server is not None:
             self._server.close()
-            for protocol in list(self._protocols):
-                _transport(protocol).abort()
+            for transport in map(_transport, list(self._protocols)):
+                if not transport.is_closing():  # Python 3.11.2 cannot abort TLS that closes already
+                    transport.abort()
             await self._server.wait_closed()
 
     def _protocol(self) -> SMTP:

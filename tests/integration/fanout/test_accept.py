@@ -9,7 +9,7 @@ import pytest
 
 from domain.delivery import DeliveryStatus
 from domain.errors import RequestRefused
-from domain.lanes import Channel, Priority
+from domain.lanes import Channel, Lane, Priority
 from domain.notification import Mode, NotificationRequest, NotificationStatus, Recipient
 from domain.reasons import Reason
 from fanout.accept import Intake, peek
@@ -126,6 +126,25 @@ async def test_low_priority_is_left_to_the_relay(
     batcher: Batcher, hot_pool: asyncpg.Pool, tenant: UUID, published: Published
 ) -> None:
     await batcher.submit(an_item(a_sender(tenant), priority=Priority.LOW))
+
+    assert published.rows == []
+    assert await hot_pool.fetchval("SELECT available_at <= now() FROM outbox WHERE tenant_id = $1", tenant)
+
+
+async def test_a_lane_without_room_is_left_to_the_relay(
+    intake: Intake, hot_pool: asyncpg.Pool, tenant: UUID, published: Published
+) -> None:
+    asked = asyncio.Event()
+
+    async def only_sms() -> list[Lane]:
+        asked.set()
+        return [Lane(Channel.SMS, Priority.NORMAL)]
+
+    batcher = Batcher(intake, published, open_lanes=only_sms)
+    batcher.open()
+    await asked.wait()
+    await batcher.submit(an_item(a_sender(tenant)))
+    await batcher.close()
 
     assert published.rows == []
     assert await hot_pool.fetchval("SELECT available_at <= now() FROM outbox WHERE tenant_id = $1", tenant)

@@ -1,0 +1,59 @@
+"""Admission: how much each lane of RabbitMQ may still take; the rest of a backlog waits in PostgreSQL.
+
+Asked by the relay for everything it publishes, and by accept before it publishes beside an answer.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+
+from domain.lanes import DECLARED_LANES, Lane
+from plumbing.broker.publisher import Publisher
+from plumbing.broker.topology import work_queue
+from tracking.rows import OutboxRow
+
+LANE_LIMIT = 10_000
+"""Deliveries that a lane of the broker holds at most, about."""
+
+LOOK_EVERY_S = 1.0
+
+
+class Admission:
+    """How many deliveries each lane still has room for, by the depth of its queue, asked at most once a second.
+
+    The broker counts messages; how many deliveries one of them carries is taken from what was published last.
+    """
+
+    def __init__(self, publisher: Publisher, *, limit: int = LANE_LIMIT) -> None:
+        self._publisher = publisher
+        self._limit = limit
+        self._room: dict[Lane, float] = {}
+        self._per_message: defaultdict[Lane, float] = defaultdict(lambda: 1.0)
+        self._looked_s = float("-inf")
+
+    async def open_lanes(self) -> list[Lane]:
+        """Lanes with room; none at all while the broker does not answer."""
+        now_s = time.monotonic()
+        if now_s - self._looked_s >= LOOK_EVERY_S:
+            self._room = await self._look()
+            self._looked_s = now_s
+        return [lane for lane in DECLARED_LANES if self._room.get(lane, 0.0) > 0]
+
+    async def _look(self) -> dict[Lane, float]:
+        room: dict[Lane, float] = {}
+        for lane in DECLARED_LANES:
+            depth = await self._publisher.queue_depth(work_queue(lane))
+            if depth is None:
+                return {}  # who asks on waits for a time-out twelve times
+            room[lane] = self._limit - depth * self._per_message[lane]
+        return room
+
+    def admit(self, rows: Iterable[OutboxRow]) -> list[OutboxRow]:
+        """The rows that still find room, in order; the last of a lane may go a little beyond."""
+        admitted = []
+        for row in rows:
+            if self._room.get(row.lane, 0.0) > 0:
+                self._room[row.lane] -= len(row.delivery_ids)
+                self._per_message[row.lane] += (len(row.delivery_ids) - self._per_message[row.lane]) * 0.1
+                admitted.append(row)
+        return admitted
