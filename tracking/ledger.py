@@ -101,12 +101,12 @@ _SMALL = _one_statement()
 _KEYS = _remember(1)
 
 
-async def record(conn: asyncpg.Connection, records: Records) -> None:
+async def record(conn: asyncpg.Connection, records: Records, *, one_statement_below: int = ONE_STATEMENT_BELOW) -> None:
     """Write `records` inside the transaction that `conn` is in; all of it is there after COMMIT, or none.
 
     Hold `once.lock` on every idempotency key. Raises the driver's DataError or a constraint's error for bad rows.
     """
-    if len(records.notifications) < ONE_STATEMENT_BELOW:
+    if len(records.notifications) < one_statement_below:
         await _record_in_one_statement(conn, records)
     else:
         await _record_by_copy(conn, records)

@@ -1,6 +1,7 @@
 """A process of its own that accepts: `python -m tests.integration.fanout.sender_process` with orders on standard input.
 
-The order is one JSON line: {database_url, redis_url, tenant, requests: [{key, body, dedupe_key, to}, …]}. It prints
+The order is one JSON line: {database_url, redis_url, tenant, requests: [{key, body, dedupe_key, to}, …], bulk_key},
+with a bulk key all of them are one bulk request. It prints
 `ready`, waits for an empty line, submits all at once, and prints the answers as one JSON line.
 """
 
@@ -10,6 +11,9 @@ import sys
 from typing import Any
 from uuid import UUID
 
+import structlog
+
+from domain.errors import RequestRefused
 from domain.notification import Recipient
 from fanout.accept import Intake
 from fanout.batch import Batcher
@@ -26,6 +30,7 @@ from tests.integration.fanout.conftest import GENEROUS, Published
 
 async def main() -> None:
     """Carry the order out."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # answers alone on standard output
     order = json.loads(sys.stdin.readline())
     pool = await open_hot_pool(order["database_url"], size=4)
     cache = Cache.open(order["redis_url"])
@@ -35,7 +40,10 @@ async def main() -> None:
     items = [_item(UUID(order["tenant"]), wish) for wish in order["requests"]]
     print("ready", flush=True)
     sys.stdin.readline()
-    answers = await asyncio.gather(*(_submit(batcher, item) for item in items))
+    if order["bulk_key"] is not None:
+        answers = await _submit_bulk(batcher, items, order["bulk_key"])
+    else:
+        answers = list(await asyncio.gather(*(_submit(batcher, item) for item in items)))
     print(json.dumps(answers), flush=True)
     await batcher.close()
     await cache.close()
@@ -46,7 +54,8 @@ def _item(tenant: UUID, wish: dict[str, Any]) -> Item:
     key = a_key(wish["key"], wish.get("body", "same")) if "key" in wish else None
     to = wish.get("to", "someone@example.com")
     recipient = Recipient(**to) if isinstance(to, dict) else to
-    return an_item(a_sender(tenant), key, to=recipient, dedupe_key=wish.get("dedupe_key"))
+    others = {name: wish.get(name) for name in ("dedupe_key", "collapse_id")}
+    return an_item(a_sender(tenant), key, to=recipient, **others)
 
 
 async def _submit(batcher: Batcher, item: Item) -> dict[str, Any]:
@@ -55,6 +64,14 @@ async def _submit(batcher: Batcher, item: Item) -> dict[str, Any]:
     except Exception as error:  # the test looks at the name of whatever came
         return {"error": getattr(error, "reason", type(error).__name__)}
     return {"replayed": accepted.replayed, **accepted.answer()}
+
+
+async def _submit_bulk(batcher: Batcher, items: list[Item], key: str) -> list[dict[str, Any]]:
+    bulk = await batcher.submit_bulk(items[0].sender, [item.request for item in items], a_key(key))
+    return [
+        {"error": result.reason} if isinstance(result, RequestRefused) else {"replayed": bulk.replayed}
+        for result in bulk.results
+    ]
 
 
 if __name__ == "__main__":

@@ -68,17 +68,14 @@ async def _stored(conn: asyncpg.Connection, made: Records) -> dict[str, list[tup
     }
 
 
-async def test_one_statement_and_copy_write_the_same_rows(
-    hot_pool: asyncpg.Pool, tenant: UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_one_statement_and_copy_write_the_same_rows(hot_pool: asyncpg.Pool, tenant: UUID) -> None:
     made = _batch(await person(hot_pool, tenant), 7)
     written = []
     for limit in (1000, 0):
-        monkeypatch.setattr(ledger, "ONE_STATEMENT_BELOW", limit)
         async with hot_pool.acquire() as conn:
             transaction = conn.transaction()
             await transaction.start()
-            await ledger.record(conn, made)
+            await ledger.record(conn, made, one_statement_below=limit)
             found = await _stored(conn, made)
             await transaction.rollback()
             found["idempotency"] = [row[:-1] for row in found["idempotency"]]
