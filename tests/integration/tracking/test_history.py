@@ -127,11 +127,9 @@ async def test_every_filter_narrows_the_list(hot_pool: asyncpg.Pool, engine: Asy
 
 
 async def test_a_status_nobody_has_ends_the_walk_with_a_cursor(
-    hot_pool: asyncpg.Pool, engine: AsyncEngine, tenant: UUID, monkeypatch: pytest.MonkeyPatch
+    hot_pool: asyncpg.Pool, engine: AsyncEngine, tenant: UUID
 ) -> None:
-    monkeypatch.setattr(history, "MAX_WALK", 20)
-    monkeypatch.setattr(history, "_STEP", 10)
-    await recorded(hot_pool, records(await person(hot_pool, tenant), 50))
+    await recorded(hot_pool, records(await person(hot_pool, tenant), history.MAX_WALK + 100))
 
     page = await history.listing(engine, tenant, Filters(status=DeliveryStatus.DELIVERED))
 

@@ -203,6 +203,8 @@ async def test_what_passes_a_second_judgement_is_sent(stage: Stage, tenant: UUID
         for one in await stage.accept(made):
             await stage.reaches(one, DeliveryStatus.SENT)
 
+    assert sorted(called for called, _ in stage.channels.calls) == sorted(stage.passes)
+
 
 async def test_a_message_nobody_can_read_is_archived_and_stops_nothing(stage: Stage, tenant: UUID) -> None:
     made = records(await person(stage.pool, tenant))

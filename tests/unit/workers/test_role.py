@@ -48,6 +48,8 @@ async def test_trouble_that_passes_ends_nothing() -> None:
 
     await watch(stop, tick, stale_s=30)
 
+    assert next(answers, "both were heard") == "both were heard"
+
 
 async def test_a_process_that_was_stopped_for_long_goes_on_though_its_first_look_finds_trouble() -> None:
     stop = asyncio.Event()
