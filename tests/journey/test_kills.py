@@ -79,12 +79,22 @@ async def _kill_rounds(platform: Up, victims: tuple[str, ...]) -> int:
     count = 0
     for _ in range(ROUNDS):
         for name in victims:
-            pid = await _next_life(platform, name, killed.get(name))
-            os.kill(pid, signal.SIGKILL)
-            killed[name] = pid
+            killed[name] = await _kill(platform, name, killed.get(name))
             count += 1
             await asyncio.sleep(0.4)
     return count
+
+
+async def _kill(platform: Up, name: str, last: int | None) -> int:
+    """Kill the next life of `name`; one that ended by itself (it started while the broker was away) does not count."""
+    while True:
+        pid = await _next_life(platform, name, last)
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            last = pid
+        else:
+            return pid
 
 
 async def _next_life(platform: Up, name: str, last: int | None) -> int:
