@@ -1,9 +1,7 @@
 """The `api` role: open what it needs, serve until SIGTERM, close in the order that loses nothing."""
 
-import asyncio
 import json
 import os
-import signal
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -26,6 +24,7 @@ from plumbing.database import borrow
 from plumbing.health import Check
 from plumbing.limiter import Limiter
 from plumbing.resources import Resources, open_resources
+from plumbing.role import stop_by_signal
 from plumbing.settings import Settings
 from preferences.categories import Categories
 from templates.catalog import SHIPPED, Catalog
@@ -45,14 +44,6 @@ async def run(settings: Settings) -> None:
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         tell_ready(url)
         await serve(create_app(house), listener, stop)
-
-
-def stop_by_signal() -> asyncio.Event:
-    """An event that SIGTERM or SIGINT sets."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
 
 
 def tell_ready(url: str) -> None:

@@ -1,6 +1,8 @@
 """Rendered words, ready for a channel: what a template makes and a provider takes."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from domain.push import Wake
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +24,17 @@ class SmsContent:
 
 @dataclass(frozen=True, slots=True)
 class PushContent:
-    """One push payload, as JSON for the device."""
+    """One push, ready for a device: `payload` is JSON in UTF-8 of at most 4096 bytes.
 
-    payload: dict[str, object] = field(default_factory=dict)
+    `is_silent` wakes the app only; `is_live_only` must not be stored for a device that is away; `topic` is the topic
+    it was published to.
+    """
+
+    payload: bytes
+    wake: Wake = Wake.NOW
+    is_silent: bool = False
+    is_live_only: bool = False
+    topic: str | None = None
 
 
 RenderedContent = EmailContent | SmsContent | PushContent

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from domain.codes import CodedEnum
 from domain.delivery import ENDED, DeliveryStatus
@@ -23,7 +24,8 @@ class Mode(CodedEnum):
 class Recipient:
     """To whom: a user by id, or an address alone, or both (which creates or updates that user).
 
-    `email` and `phone` are already in canonical form (lower-case domain in ASCII; E.164).
+    `email` and `phone` are already in canonical form (lower-case domain in ASCII; E.164). `device_token` is the raw
+    token of a device, `device_id` our own id of one; with either, push goes to that device alone.
     """
 
     user: str | None = None
@@ -32,6 +34,8 @@ class Recipient:
     locale: str | None = None
     timezone: str | None = None
     name: str | None = None
+    device_token: str | None = None
+    device_id: UUID | None = None
 
     @property
     def is_inline(self) -> bool:
@@ -49,6 +53,19 @@ class EmailParts:
 
 
 @dataclass(frozen=True, slots=True)
+class PushParts:
+    """One push given in the request itself: the payload as the device gets it, at most 4096 bytes as JSON.
+
+    `wake` is the sender's wish (10, 5, 1). `is_live_only`: one attempt, never stored. `topic`: published to it.
+    """
+
+    payload: dict[str, Any]
+    wake: int | None = None
+    is_live_only: bool = False
+    topic: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """Words given in the request itself, instead of a template; what a channel lacks it takes from title and body."""
 
@@ -56,6 +73,7 @@ class Content:
     body: str | None = None
     email: EmailParts | None = None
     sms_text: str | None = None
+    push: PushParts | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ class Reason(CodedEnum):
     CANCELLED = "cancelled", 15
     RECIPIENT_ERASED = "recipient_erased", 16
     TEAM_KEY = "team_key", 17
+    DEVICE_GONE = "device_gone", 18
     # tried, and
     TEMPLATE_MISSING_VARIABLE = "template_missing_variable", 100
     TEMPLATE_ERROR = "template_error", 101
@@ -51,3 +52,11 @@ class Reason(CodedEnum):
     SHUTDOWN = "shutdown", 117
     RESOLVED_BY_HAND = "resolved_by_hand", 118
     TOO_LATE = "too_late", 119
+    DEVICE_OFFLINE = "device_offline", 121
+    ACK_OVERDUE = "ack_overdue", 122
+    MAILBOX_FULL = "mailbox_full", 123
+    NOT_DECODABLE = "not_decodable", 124
+    NOT_SHOWN = "not_shown", 125
+    SUPERSEDED = "superseded", 126
+    SILENT_BUDGET = "silent_budget", 127
+    POWER_NAP = "power_nap", 128

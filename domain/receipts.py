@@ -15,11 +15,20 @@ class ReceiptKind(StrEnum):
     DELIVERED = "delivered"
     BOUNCED = "bounced"
     FAILED = "failed"
+    SEEN = "seen"
+    """A person saw it. Engagement is a second axis: the delivery is raised to `delivered` at most."""
+    ABSENT = "absent"
+    """The device was not there after all, or went before it acknowledged: hand it over another way."""
 
     @property
     def status(self) -> DeliveryStatus:
-        """The status that this receipt raises its delivery to, unless it stands higher already."""
-        return DeliveryStatus(self.value)
+        """The status that this receipt raises its delivery to, unless it stands higher already.
+
+        `absent` raises nothing: it sends what still waits for an acknowledgement back to `queued`.
+        """
+        if self is ReceiptKind.SEEN:
+            return DeliveryStatus.DELIVERED
+        return DeliveryStatus.QUEUED if self is ReceiptKind.ABSENT else DeliveryStatus(self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,5 +40,7 @@ class Receipt:
     at: datetime
     delivery_id: UUID | None = None
     provider_id: str | None = None
+    device_id: UUID | None = None
+    """Given by the gateway: the receipt counts only for a delivery to this very device."""
     reason: Reason | None = None
     detail: str = ""

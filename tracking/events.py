@@ -35,6 +35,7 @@ class EventKind(CodedEnum):
     BOUNCED = "bounced", 41
     FAILED_RECEIPT = "failed_receipt", 42
     RESOLVED = "resolved", 60
+    SEEN = "seen", 80
 
 
 ATTEMPT_OUTCOMES = {

@@ -15,14 +15,14 @@ from plumbing.broker.publisher import Publisher
 from plumbing.database import borrow
 from plumbing.health import Check
 from plumbing.resources import Resources, open_resources
+from plumbing.role import end_in_time, need_connection, stop_by_signal, tell_ready, watch
 from plumbing.settings import Settings
+from plumbing.side_door import open_door
 from preferences.categories import Categories
 from templates.catalog import SHIPPED, Catalog
 from workers.crew import Crew
-from workers.door import open_door
 from workers.judging import Judge
 from workers.policies import Policies
-from workers.role import end_in_time, need_connection, stop_by_signal, tell_ready, watch
 from workers.suppressing import Suppressor
 from workers.words import Composer
 from workers.worker import Worker

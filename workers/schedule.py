@@ -15,13 +15,13 @@ from plumbing.broker.publisher import Publisher
 from plumbing.database import borrow
 from plumbing.health import Check
 from plumbing.resources import Resources, open_resources
+from plumbing.role import STALE_S, end_in_time, need_connection, stop_by_signal, tell_ready, watch
 from plumbing.settings import Settings
+from plumbing.side_door import open_door
 from preferences.categories import Categories
-from workers.door import open_door
 from workers.duties import Duties
 from workers.leader import Leader
 from workers.policies import Policies
-from workers.role import STALE_S, end_in_time, need_connection, stop_by_signal, tell_ready, watch
 
 
 async def run(settings: Settings) -> None:

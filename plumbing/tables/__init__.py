@@ -7,8 +7,19 @@ partitioned by month of their id and carry no foreign keys (docs/decisions/0004)
 from plumbing.tables.base import METADATA
 from plumbing.tables.journey import dedupe, deliveries, events, idempotency, notifications, outbox
 from plumbing.tables.operations import dead_letters, delivery_counts, holds, leader
-from plumbing.tables.people import contacts, devices, preference_history, preferences, suppressions, users
-from plumbing.tables.tenancy import api_keys, apps, categories, templates, tenants
+from plumbing.tables.people import contacts, preference_history, preferences, suppressions, users
+from plumbing.tables.push import (
+    apns_keys,
+    apps,
+    broadcasts,
+    devices,
+    feedback,
+    mailbox,
+    token_audit,
+    topic_subscriptions,
+    topics,
+)
+from plumbing.tables.tenancy import api_keys, categories, templates, tenants
 
 PARTITIONED = (notifications, deliveries, events)
 """Tables whose months are partitions `<table>_pYYYYMM`, made ahead and dropped by retention."""
@@ -17,7 +28,9 @@ __all__ = [
     "METADATA",
     "PARTITIONED",
     "api_keys",
+    "apns_keys",
     "apps",
+    "broadcasts",
     "categories",
     "contacts",
     "dead_letters",
@@ -26,9 +39,11 @@ __all__ = [
     "delivery_counts",
     "devices",
     "events",
+    "feedback",
     "holds",
     "idempotency",
     "leader",
+    "mailbox",
     "notifications",
     "outbox",
     "preference_history",
@@ -36,5 +51,8 @@ __all__ = [
     "suppressions",
     "templates",
     "tenants",
+    "token_audit",
+    "topic_subscriptions",
+    "topics",
     "users",
 ]

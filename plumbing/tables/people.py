@@ -1,11 +1,10 @@
-"""Who receives: users, their addresses and devices, what they allow, and whom nobody may write to any more."""
+"""Who receives: users and their addresses, what they allow, and whom nobody may write to any more."""
 
 from sqlalchemy import (
     BigInteger,
     Column,
     ForeignKey,
     Index,
-    LargeBinary,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -61,27 +60,6 @@ contacts = Table(
     Index("uq_contacts_user_channel", "user_id", "channel", unique=True, postgresql_where=text("user_id IS NOT NULL")),
     Index("uq_contacts_address", "address_key", unique=True, postgresql_where=text("user_id IS NULL")),
     Index("ix_contacts_address_key", "address_key"),
-)
-
-devices = Table(
-    "devices",
-    METADATA,
-    Column("id", Uuid, primary_key=True),
-    Column("tenant_id", Uuid, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
-    Column("app_id", Uuid, ForeignKey("apps.id", ondelete="CASCADE"), nullable=False),
-    Column("user_id", Uuid, ForeignKey("users.id", ondelete="SET NULL")),
-    Column("token_hash", LargeBinary, nullable=False),
-    Column("token_sealed", LargeBinary, comment="encrypted, for foreign providers only"),
-    Column("platform", Text, nullable=False),
-    Column("region", Text),
-    Column("device_info", JSONB, nullable=False, server_default=text("'{}'")),
-    created_at(),
-    updated_at(),
-    Column("last_seen_at", Moment),
-    Column("invalidated_at", Moment),
-    Column("invalidation_reason", Text),
-    UniqueConstraint("app_id", "token_hash"),
-    Index("ix_devices_user_id", "user_id", postgresql_where=text("user_id IS NOT NULL")),
 )
 
 preferences = Table(

@@ -1,4 +1,4 @@
-"""Who sends: tenants, their keys and apps, their categories and stored templates."""
+"""Who sends: tenants, their keys, their categories and stored templates."""
 
 from sqlalchemy import (
     ARRAY,
@@ -11,9 +11,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
-    UniqueConstraint,
     Uuid,
-    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -41,18 +39,6 @@ api_keys = Table(
     Column("expires_at", Moment),
     Column("last_used_at", Moment),
     Column("revoked_at", Moment),
-)
-
-apps = Table(
-    "apps",
-    METADATA,
-    Column("id", Uuid, primary_key=True),
-    Column("tenant_id", Uuid, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
-    Column("bundle_id", Text, nullable=False),
-    Column("app_key_hash", LargeBinary, unique=True, comment="SHA-256 of the publishable key"),
-    Column("web_origins", ARRAY(Text), nullable=False, server_default=text("'{}'")),
-    created_at(),
-    UniqueConstraint("tenant_id", "bundle_id"),
 )
 
 categories = Table(

@@ -135,7 +135,7 @@ async def test_an_empty_slice_has_no_outcomes(bench: Bench) -> None:
 async def test_content_of_another_channel_is_never_sent(bench: Bench) -> None:
     if bench.port.provider == "simulated":
         pytest.skip("the sink takes what it is given")
-    delivery = outgoing(bench.to("ok").address, channel=bench.port.channel, content=PushContent())
+    delivery = outgoing(bench.to("ok").address, channel=bench.port.channel, content=PushContent(b"{}"))
 
     [outcome] = await bench.port.send([delivery])
 

@@ -12,9 +12,9 @@ from uuid import UUID
 import pytest
 
 from domain.delivery import DeliveryStatus
+from tests.integration.plumbing.test_side_door import ask
 from tests.integration.tracking.builders import person, recorded, records
 from tests.integration.workers.stage import Stage
-from tests.integration.workers.test_door import ask
 
 PROGRAM = """
 import asyncio, sys

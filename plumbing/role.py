@@ -1,4 +1,4 @@
-"""What worker and scheduler have in common as processes: a stop by signal, a ready line, a watchdog."""
+"""What roles have in common as processes: a stop by signal, a ready line, a watchdog."""
 
 import asyncio
 import contextlib

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from domain.errors import Unavailable
-from workers.role import RoleStuck, need_connection, tell_ready, watch
+from plumbing.role import RoleStuck, need_connection, tell_ready, watch
 
 
 class Line:

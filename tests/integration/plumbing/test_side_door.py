@@ -6,7 +6,7 @@ import pytest
 
 from domain.errors import Misconfigured, Unavailable
 from plumbing.health import Check
-from workers.door import open_door
+from plumbing.side_door import open_door
 
 
 async def ask(url: str, path: str, *, method: str = "GET") -> tuple[int, str]:
