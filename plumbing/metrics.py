@@ -1,4 +1,4 @@
-"""Every metric of the platform, declared here and nowhere else; it counts nothing by itself.
+"""Every metric of the platform, declared here and (those of push) in `push_metrics`; it counts nothing by itself.
 
 Units stand in the names, labels come from enums only, and each combination is there from zero: a dashboard never
 has a hole, and a rate never misses its first event.
@@ -83,21 +83,24 @@ _WAITS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 
-def _counter(name: str, text: str, labels: dict[str, Iterable[str]]) -> Counter:
+def counter(name: str, text: str, labels: dict[str, Iterable[str]]) -> Counter:
+    """A counter, there from zero in every combination of its labels."""
     metric = Counter(name, text, list(labels), registry=REGISTRY)
     for values in _combinations(labels):
         metric.labels(**values)
     return metric
 
 
-def _gauge(name: str, text: str, labels: dict[str, Iterable[str]]) -> Gauge:
+def gauge(name: str, text: str, labels: dict[str, Iterable[str]]) -> Gauge:
+    """A gauge, there from zero in every combination of its labels."""
     metric = Gauge(name, text, list(labels), registry=REGISTRY)
     for values in _combinations(labels):
         metric.labels(**values)
     return metric
 
 
-def _histogram(name: str, text: str, labels: dict[str, Iterable[str]], buckets: tuple[float, ...]) -> Histogram:
+def histogram(name: str, text: str, labels: dict[str, Iterable[str]], buckets: tuple[float, ...]) -> Histogram:
+    """A histogram, there from zero in every combination of its labels."""
     metric = Histogram(name, text, list(labels), buckets=buckets, registry=REGISTRY)
     for values in _combinations(labels):
         metric.labels(**values)
@@ -112,67 +115,65 @@ def _combinations(labels: dict[str, Iterable[str]]) -> list[dict[str, str]]:
     return combined
 
 
-ACCEPTED = _counter(
+ACCEPTED = counter(
     "carillon_notifications_accepted_total",
     "Requests by what became of them at the door.",
     {"mode": Mode, "result": Result},
 )
-ACCEPT_BATCH_SIZE = _histogram(
+ACCEPT_BATCH_SIZE = histogram(
     "carillon_accept_batch_notifications", "Notifications committed together by accept.", {}, _SIZES
 )
-DELIVERIES = _counter(
+DELIVERIES = counter(
     "carillon_deliveries_total",
     "Deliveries that a worker brought into a status, by channel.",
     {"channel": _CHANNELS, "status": DeliveryStatus},
 )
-ATTEMPTS = _counter(
+ATTEMPTS = counter(
     "carillon_attempts_total",
     "Attempts to hand a delivery to its provider, by outcome.",
     {"channel": _CHANNELS, "result": AttemptResult},
 )
-RETRIES = _counter("carillon_retries_total", "Deliveries that were laid to rest for another attempt.", {"lane": _LANES})
-PARKED = _counter(
+RETRIES = counter("carillon_retries_total", "Deliveries that were laid to rest for another attempt.", {"lane": _LANES})
+PARKED = counter(
     "carillon_parked_total", "Deliveries set aside unsent for ten seconds, no attempt counted.", {"lane": _LANES}
 )
-PROVIDER_SECONDS = _histogram(
+PROVIDER_SECONDS = histogram(
     "carillon_provider_seconds",
     "Time from handing a slice to a channel to its outcome.",
     {"channel": _CHANNELS},
     _SECONDS,
 )
-QUEUE_WAIT_SECONDS = _histogram(
+QUEUE_WAIT_SECONDS = histogram(
     "carillon_queue_wait_seconds",
     "Time from a message's arrival at a worker to its provider call.",
     {"lane": _LANES},
     _WAITS,
 )
-CLAIM_BATCH_SIZE = _histogram("carillon_claim_batch_deliveries", "Deliveries claimed in one statement.", {}, _SIZES)
-FINISH_BATCH_SIZE = _histogram(
-    "carillon_finish_batch_deliveries", "Deliveries finished in one transaction.", {}, _SIZES
-)
-SLOTS_BUSY = _gauge("carillon_worker_slots_busy", "Provider calls in flight in this process.", {"channel": _CHANNELS})
-UNREADABLE = _counter(
+CLAIM_BATCH_SIZE = histogram("carillon_claim_batch_deliveries", "Deliveries claimed in one statement.", {}, _SIZES)
+FINISH_BATCH_SIZE = histogram("carillon_finish_batch_deliveries", "Deliveries finished in one transaction.", {}, _SIZES)
+SLOTS_BUSY = gauge("carillon_worker_slots_busy", "Provider calls in flight in this process.", {"channel": _CHANNELS})
+UNREADABLE = counter(
     "carillon_unreadable_messages_total",
     "Messages that went to the dead letters at first sight.",
     {"channel": _CHANNELS},
 )
-BREAKER_STATE = _gauge(
+BREAKER_STATE = gauge(
     "carillon_breaker_state",
     "1 for the state that a channel's breaker is in.",
     {"channel": _CHANNELS, "state": BreakerState},
 )
-RECEIPTS = _counter("carillon_receipts_total", "Receipts by what became of them.", {"outcome": ReceiptOutcome})
-DEAD_LETTERS_ARCHIVED = _counter("carillon_dead_letters_archived_total", "Dead letters brought into PostgreSQL.", {})
-QUARANTINE_CHILDREN = _counter(
+RECEIPTS = counter("carillon_receipts_total", "Receipts by what became of them.", {"outcome": ReceiptOutcome})
+DEAD_LETTERS_ARCHIVED = counter("carillon_dead_letters_archived_total", "Dead letters brought into PostgreSQL.", {})
+QUARANTINE_CHILDREN = counter(
     "carillon_quarantine_children_total",
     "Deliveries worked alone in a child process, by whether it survived.",
     {"survived": ("yes", "no")},
 )
-RELAYED = _counter("carillon_relayed_deliveries_total", "Deliveries that the relay published.", {"lane": _LANES})
-SWEPT = _counter("carillon_swept_total", "What the sweeper did.", {"outcome": SweepOutcome})
-DUTY_FAILURES = _counter("carillon_duty_failures_total", "Turns of the scheduler that failed.", {"duty": Duty})
-IS_LEADER = _gauge("carillon_scheduler_is_leader", "1 while this scheduler does what only one may do.", {})
-REDIS_IS_OPEN = _gauge("carillon_redis_breaker_is_open", "1 while Redis is left alone because it does not answer.", {})
+RELAYED = counter("carillon_relayed_deliveries_total", "Deliveries that the relay published.", {"lane": _LANES})
+SWEPT = counter("carillon_swept_total", "What the sweeper did.", {"outcome": SweepOutcome})
+DUTY_FAILURES = counter("carillon_duty_failures_total", "Turns of the scheduler that failed.", {"duty": Duty})
+IS_LEADER = gauge("carillon_scheduler_is_leader", "1 while this scheduler does what only one may do.", {})
+REDIS_IS_OPEN = gauge("carillon_redis_breaker_is_open", "1 while Redis is left alone because it does not answer.", {})
 
 
 def render() -> bytes:

@@ -36,7 +36,22 @@ class Settings(BaseSettings):
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(8000, ge=0, le=65535, description="0 takes a free one")
-    metrics_port: int = Field(0, ge=0, le=65535, description="of worker and scheduler; 0 takes a free one")
+    gateway_host: str = "127.0.0.1"
+    gateway_port: int = Field(8001, ge=0, le=65535, description="where devices connect; 0 takes a free one")
+    gateway_url: str = Field("", description="how devices reach this node: wss://…; empty: ws:// host and port")
+    gateway_node: str = Field("", description="name of this node; empty: host name and port")
+    gateway_region: str = Field("local", description="region of this node; devices prefer those of their own")
+    gateway_heartbeat_s: float = Field(15.0, ge=1, le=20, description="a device is silent for twice this: it is gone")
+    gateway_handshakes_per_s: int = Field(500, ge=1, description="more are told when to come again")
+    gateway_max_devices: int = Field(100_000, ge=1, description="connections of one node")
+    door_host: str = "127.0.0.1"
+    door_port: int = Field(8443, ge=0, le=65535, description="the provider door, HTTP/2 over TLS; 0 takes a free one")
+    door_certificate: Path | None = Field(None, description="PEM of the provider door; `up` makes one for development")
+    door_private_key: Path | None = Field(None, description="PEM (PKCS#8) of that certificate's key")
+    brake_percent: float = Field(10.0, gt=0, le=100, description="of an app's tokens that may die in the window")
+    brake_window_s: int = Field(600, ge=1, description="more than that within it, and no token is invalidated")
+    device_grace_days: int = Field(30, ge=1, description="an invalidated device can be restored for so long")
+    metrics_port: int = Field(0, ge=0, le=65535, description="of roles without an API; 0 takes a free one")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
 

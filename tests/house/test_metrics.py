@@ -11,10 +11,15 @@ from prometheus_client.metrics import MetricWrapperBase
 from domain.delivery import DeliveryStatus
 from domain.lanes import DECLARED_CHANNELS, DECLARED_LANES
 from domain.notification import Mode
-from plumbing import metrics
+from plumbing import metrics, push_metrics
 from tests.house.rooms import ROOT, modules, shown, syntax
 
-DECLARED = {name: metric for name, metric in vars(metrics).items() if isinstance(metric, Counter | Gauge | Histogram)}
+DECLARED = {
+    name: metric
+    for family in (metrics, push_metrics)
+    for name, metric in vars(family).items()
+    if isinstance(metric, Counter | Gauge | Histogram)
+}
 UNITS = ("_seconds", "_bytes", "_notifications", "_deliveries", "_ratio")
 CLOSED = {
     "mode": {str(mode) for mode in Mode},
@@ -23,12 +28,15 @@ CLOSED = {
     "status": {str(status) for status in DeliveryStatus},
 }
 
+APNS = {"priority": {"10", "5", "1"}, "status": {str(status) for status in push_metrics.PushStatus}}
+"""What the labels of push hold: there a priority is a wake."""
+
 
 @pytest.mark.parametrize("metric", DECLARED.values(), ids=DECLARED)
 def test_a_metric_says_its_unit(metric: MetricWrapperBase) -> None:
     name = _name(metric)
 
-    assert name.startswith("carillon_")
+    assert name.startswith(("carillon_", "apns_"))
     if isinstance(metric, Histogram):
         assert name.endswith(UNITS)
     assert isinstance(metric, Counter) or not name.endswith("_total")
@@ -52,7 +60,8 @@ def test_a_metric_is_there_from_zero_for_each_combination_of_its_labels(metric: 
     assert len(seen) == prod(map(len, values))
     for label, found in zip(labels, values, strict=True):
         assert found, f"{label} has no values at the start"
-        assert set(found) == CLOSED.get(label, set(found)), label
+        closed = CLOSED if _name(metric).startswith("carillon_") else APNS
+        assert set(found) == closed.get(label, set(found)), label
 
 
 def test_no_two_metrics_share_a_name() -> None:
