@@ -18,6 +18,7 @@ from ops.stack.accounts import data_folder
 from ops.stack.choice import choose, prepare
 from ops.stack.parts import Part, StackChoice, Way
 from ops.stack.server import Server
+from ops.stack.tools import Tool, find_tool
 
 if TYPE_CHECKING:
     import asyncpg
@@ -105,6 +106,18 @@ async def cache(redis_url: str) -> "AsyncIterator[Cache]":
     await cache.close()
 
 
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """A real browser: Debian's chromium, or the one of CARILLON_TEST_CHROMIUM."""
+    return _tool(Tool.CHROMIUM)
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """Prometheus' own checker of rules, or the one of CARILLON_TEST_PROMTOOL."""
+    return _tool(Tool.PROMTOOL)
+
+
 @pytest.fixture
 async def tenant(hot_pool: "asyncpg.Pool") -> UUID:
     """A tenant nobody else uses: tests that keep to theirs need no cleaning."""
@@ -131,3 +144,13 @@ def _server(part: Part, folder: Path) -> Server:
     if not way.is_real and os.environ.get("CARILLON_REQUIRE_REAL") == "1":
         pytest.fail(f"CARILLON_REQUIRE_REAL=1, but no real {part.label} was found")
     return prepare(part, Way(way), folder / part, url=url, durable=False)
+
+
+def _tool(tool: Tool) -> Path:
+    """Where `tool` is; the test is skipped without it, and fails where everything must be real."""
+    found = find_tool(tool)
+    if found is not None:
+        return found
+    if os.environ.get("CARILLON_REQUIRE_REAL") == "1":
+        pytest.fail(f"CARILLON_REQUIRE_REAL=1, but {tool.program} was not found")
+    pytest.skip(f"{tool.program} is not on this machine: `carillon test` as root brings it, {tool.variable} names one")

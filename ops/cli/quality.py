@@ -7,11 +7,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from ops.cli.door import fail, say
 from ops.stack.parts import Part
+
+if TYPE_CHECKING:
+    from ops.stack.tools import Tool
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = {Part.POSTGRES: "postgresql", Part.REDIS: "redis-server", Part.RABBITMQ: "rabbitmq-server"}
@@ -39,14 +43,14 @@ def register(app: typer.Typer) -> None:
 
 def test(context: typer.Context) -> None:
     """Run the tests against real servers where they can be had; arguments go to pytest."""
-    missing = _missing()
-    if missing and _may_install():
-        _install(missing)
-        missing = _missing()
+    if _may_install():
+        _install_missing()
+    missing, tools = _missing(), _missing_tools()
     ways = [f"{part.label}: {_describe(part, missing)}" for part in Part]
+    ways += [f"without {tool.program}" for tool in tools]
     say("tests run on " + " · ".join(ways))
-    if missing and os.environ.get("CARILLON_REQUIRE_REAL") == "1":
-        names = ", ".join(part.label for part in missing)
+    if (missing or tools) and os.environ.get("CARILLON_REQUIRE_REAL") == "1":
+        names = ", ".join([*(part.label for part in missing), *(tool.program for tool in tools)])
         fail(f"CARILLON_REQUIRE_REAL=1, but no real {names} was found or could be installed", code=1)
     raise SystemExit(subprocess.run([_tool("pytest"), *context.args], cwd=_ROOT, check=False).returncode)
 
@@ -72,6 +76,12 @@ def _missing() -> list[Part]:
     return [part for part in Part if not os.environ.get(_TEST_VARIABLES[part]) and find_real(part) is None]
 
 
+def _missing_tools() -> "list[Tool]":
+    from ops.stack.tools import Tool, find_tool  # lazy: looking through folders
+
+    return [tool for tool in Tool if find_tool(tool) is None]
+
+
 def _describe(part: Part, missing: list[Part]) -> str:
     if os.environ.get(_TEST_VARIABLES[part]):
         return f"real ({_TEST_VARIABLES[part]})"
@@ -82,20 +92,25 @@ def _may_install() -> bool:
     return platform.system() == "Linux" and os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
-def _install(missing: list[Part]) -> None:
-    """By apt-get, as root on a Debian-like system; a failure only means that the embedded ones are used."""
-    packages = [_PACKAGES[part] for part in missing]
-    say(f"installing {' '.join(packages)} by apt-get, for tests against the real servers")
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
-    for command in (install, ["apt-get", "update", "-qq"], install):
-        done = subprocess.run(
-            command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False
-        )
-        if command is install and done.returncode == 0:
-            return
-    words = " ".join(done.stderr.split())[-200:]
-    say(f"that failed ({words}); going on with the embedded ones")
+def _install_missing() -> None:
+    """By apt-get, as root on a Debian-like system; a failure only means that tests go on without."""
+    from ops.stack.tools import Tool, fetch, run_quietly  # lazy
+
+    tools = _missing_tools()
+    packages = [_PACKAGES[part] for part in _missing()] + [tool.value for tool in tools if tool is Tool.CHROMIUM]
+    if not packages and not tools:
+        return
+    say(f"installing {' '.join([*packages, *(tool.program for tool in tools if tool is not Tool.CHROMIUM)])} for tests")
+    install = ("apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages)
+    fault = run_quietly(*install) if packages else None
+    if fault is not None:
+        run_quietly("apt-get", "update", "-qq")
+        fault = run_quietly(*install)
+    if Tool.PROMTOOL in tools and fetch(Tool.PROMTOOL) is not None:
+        run_quietly("apt-get", "update", "-qq")
+        fault = fetch(Tool.PROMTOOL) or fault
+    if fault is not None:
+        say(f"that failed ({fault}); going on without")
 
 
 def _tool(name: str) -> str:
