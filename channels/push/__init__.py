@@ -1,0 +1,1 @@
+"""Push over our own gateway: registry, presence, mailbox, connections."""
