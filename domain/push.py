@@ -3,8 +3,9 @@
 The *lane* (critical, high, normal, low) says who is worked first; the *wake* says what the device is to do about it.
 """
 
+import re
 from collections.abc import Mapping
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
 from domain.lanes import Priority
@@ -24,6 +25,26 @@ ACK_WITHIN_S = 15.0
 """A device has so long to acknowledge; then its push is sent again, by way of its mailbox."""
 
 
+MIN_TOKEN_BYTES, MAX_TOKEN_BYTES = 8, 200
+"""Of a device's own token. Apple warns against assuming a size; below 64 bits anybody could guess it."""
+
+MAX_FOREIGN_TOKEN = 4096
+"""Characters of a token that another push service gave out."""
+
+
+_HEX_BYTES = re.compile(rf"(?:[0-9A-Fa-f]{{2}}){{{MIN_TOKEN_BYTES},{MAX_TOKEN_BYTES}}}")
+
+
+class PushProvider(StrEnum):
+    """Whose push service reaches a device."""
+
+    CARILLON = "carillon"
+    """Our own gateway."""
+    APNS = "apns"
+    FCM = "fcm"
+    WEB_PUSH = "web_push"
+
+
 class Wake(IntEnum):
     """How eagerly a push wakes its device, in Apple's numbers (`apns-priority`)."""
 
@@ -37,6 +58,20 @@ class Wake(IntEnum):
 
 PRIORITY_OF_WAKE = {Wake.NOW: Priority.HIGH, Wake.NAP: Priority.NORMAL, Wake.BATCH: Priority.LOW}
 """The lane of a push whose sender speaks of wakes only: provider door and device route."""
+
+
+def canonical_token(text: str, provider: PushProvider = PushProvider.CARILLON) -> str:
+    """A device's token as it is hashed: hexadecimal in lower case for ours and Apple's. ValueError says what is wrong.
+
+    The text itself is never part of the message.
+    """
+    if provider in {PushProvider.FCM, PushProvider.WEB_PUSH}:
+        if not (1 <= len(text) <= MAX_FOREIGN_TOKEN and text.isascii() and text.isprintable()):
+            raise ValueError(f"must have 1 to {MAX_FOREIGN_TOKEN} printable ASCII characters")
+        return text
+    if not _HEX_BYTES.fullmatch(text):
+        raise ValueError(f"must be {MIN_TOKEN_BYTES} to {MAX_TOKEN_BYTES} bytes, two hexadecimal digits each")
+    return text.lower()
 
 
 def is_silent(payload: Mapping[str, Any]) -> bool:
