@@ -19,6 +19,7 @@ from preferences.addresses import canonical_email, canonical_phone
 MAX_ID = 255
 MAX_NAME = 200
 MAX_TITLE = 500
+MAX_TOKEN = 4096
 MAX_BODY = 16 * 1024
 MAX_HTML = 200 * 1024
 MAX_DATA_BYTES = 64 * 1024
@@ -87,9 +88,10 @@ def _recipient(fields: Fields) -> Recipient:
         fields.fault("to", what)
         return Recipient()
     to = Fields(value, "/to", fields.faults)
-    to.not_yet("device_token", "sending to a device token")
-    is_empty = not any(to.has(name) for name in ("user", "email", "phone"))
-    has_token = value.get("device_token") is not None
+    is_empty = not any(to.has(name) for name in ("user", "email", "phone", "device_token"))
+    if to.has("device_token"):
+        return _device(to)
+    to.take("device_token")
     recipient = Recipient(
         user=_user(to, "user"),
         email=_canonical(to, "email", canonical_email),
@@ -99,11 +101,21 @@ def _recipient(fields: Fields) -> Recipient:
         name=_checked(to, "name", MAX_NAME, fault_of_line),
     )
     to.end()
-    if is_empty and not has_token:
-        fields.fault("to", "names nobody: send a user, an email or a phone")
+    if is_empty:
+        fields.fault("to", "names nobody: send a user, an email, a phone or a device_token")
     elif not value.get("user"):
         _refuse_facts_of_nobody(recipient, to)
     return recipient
+
+
+def _device(to: Fields) -> Recipient:
+    """One device, by its token alone: whose it is, we know."""
+    token = to.text("device_token", MAX_TOKEN)
+    for name in ("user", "email", "phone", "locale", "timezone", "name"):
+        if to.take(name) is not None:
+            to.fault(name, "does not go with device_token, which names one device alone")
+    to.end()
+    return Recipient(device_token=token)
 
 
 def _refuse_facts_of_nobody(recipient: Recipient, to: Fields) -> None:

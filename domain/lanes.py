@@ -31,7 +31,7 @@ class Priority(CodedEnum):
 DECLARED_CHANNELS = (Channel.PUSH, Channel.EMAIL, Channel.SMS)
 """Channels whose queues exist."""
 
-OPEN_CHANNELS = (Channel.EMAIL, Channel.SMS)
+OPEN_CHANNELS = (Channel.PUSH, Channel.EMAIL, Channel.SMS)
 """Channels that can be asked for today; the others answer `not_available_yet`."""
 
 ENVELOPE_SIZES = {Channel.PUSH: 500, Channel.EMAIL: 20, Channel.SMS: 10, Channel.WEBHOOK: 20, Channel.IN_APP: 500}

@@ -42,6 +42,11 @@ class Recipient:
         """Whether it brings facts about a user that must be written first."""
         return self.user is not None and any((self.email, self.phone, self.locale, self.timezone, self.name))
 
+    @property
+    def names_device(self) -> bool:
+        """Whether it is one device, and not a person or an address."""
+        return self.device_id is not None or self.device_token is not None
+
 
 @dataclass(frozen=True, slots=True)
 class EmailParts:

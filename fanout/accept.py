@@ -5,7 +5,7 @@
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -15,7 +15,8 @@ import structlog
 
 from domain.errors import RequestRefused
 from domain.ids import notification_id
-from domain.lanes import Lane
+from domain.lanes import Channel, Lane
+from domain.reasons import Reason
 from fanout import limits
 from fanout.answers import answer
 from fanout.cases import Case, Item
@@ -26,6 +27,7 @@ from fanout.gates.recipient import Loaded, know_recipients
 from fanout.gates.verdicts import judge
 from fanout.plan import plan
 from fanout.records import records
+from plumbing import push_metrics
 from plumbing.cache import Cache
 from plumbing.database import borrow, postgres_errors
 from plumbing.failpoints import Failpoint, reach
@@ -128,7 +130,15 @@ async def commit(
             reach(Failpoint.ACCEPT_BEFORE_COMMIT)
     reach(Failpoint.ACCEPT_AFTER_COMMIT)
     committed.tell(batch.spent)
+    count_expired(committed.recorded)
     return committed
+
+
+def count_expired(cases: Iterable[Case]) -> None:
+    """Count the pushes that were too late when they came; only after COMMIT."""
+    late = sum(each.channel is Channel.PUSH and each.reason is Reason.EXPIRED for c in cases for each in c.deliveries)
+    if late:
+        push_metrics.EXPIRED.labels(where=push_metrics.ExpiredWhere.INGEST).inc(late)
 
 
 async def enter(

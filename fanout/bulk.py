@@ -13,7 +13,7 @@ from domain.errors import Fault, RequestRefused, Unavailable
 from domain.ids import notification_id
 from domain.lanes import Lane
 from domain.notification import NotificationRequest
-from fanout.accept import Batch, Intake, enter, enter_each, look_up
+from fanout.accept import Batch, Intake, count_expired, enter, enter_each, look_up
 from fanout.answers import answer, rebuild
 from fanout.cases import Accepted, BulkAccepted, Case, IdempotencyKey, Item, Sender
 from fanout.gates.idempotency import first_decisions, key_reused, still_running
@@ -107,6 +107,7 @@ async def _commit(
                 await ledger.record(conn, Records([], [], [], [row]))
             reach(Failpoint.ACCEPT_BEFORE_COMMIT)
     reach(Failpoint.ACCEPT_AFTER_COMMIT)
+    count_expired(committed.recorded)
     return BulkAccepted(results), committed.at_once
 
 

@@ -61,6 +61,8 @@ class PlannedDelivery:
     def answer(self) -> dict[str, Any]:
         """The delivery as the API shows it in a 202."""
         shown: dict[str, Any] = {"id": str(self.id), "channel": str(self.channel), "status": str(self.status)}
+        if self.channel is Channel.PUSH and self.address_id is not None:
+            shown["device_id"] = str(self.address_id)
         if self.reason is not None:
             shown["reason"] = str(self.reason)
         if self.until is not None:

@@ -1,4 +1,4 @@
-"""Decisions x addresses -> deliveries. Pure: what the gates said comes in, what will be sent comes out."""
+"""Decisions x addresses and devices -> deliveries. Pure: what the gates said comes in, what will be sent comes out."""
 
 from uuid import UUID
 
@@ -8,17 +8,26 @@ from domain.ids import delivery_id
 from domain.lanes import Channel
 from domain.reasons import Reason
 from fanout.cases import Case, PlannedDelivery
+from preferences.model import KnownRecipient
 
 
 def plan(case: Case) -> None:
-    """Make the case's deliveries from its decisions: one for each channel, in order."""
+    """Make the case's deliveries from its decisions: one for each channel's address or device, in order."""
+    targets = [(channel, address) for channel in case.channels for address in _addresses(case.recipient, channel)]
     case.deliveries = [
-        _plan_one(case, channel, delivery_id(case.id, ordinal)) for ordinal, channel in enumerate(case.channels, 1)
+        _plan_one(case, channel, address, delivery_id(case.id, ordinal))
+        for ordinal, (channel, address) in enumerate(targets, 1)
     ]
 
 
-def _plan_one(case: Case, channel: Channel, identifier: UUID) -> PlannedDelivery:
-    address_id = case.recipient.contacts.get(channel)
+def _addresses(recipient: KnownRecipient, channel: Channel) -> tuple[UUID | None, ...]:
+    """Ids of what the recipient has for this channel; one None where there is nothing, to say so in a delivery."""
+    if channel is Channel.PUSH:
+        return recipient.devices or (None,)
+    return (recipient.contacts.get(channel),)
+
+
+def _plan_one(case: Case, channel: Channel, address_id: UUID | None, identifier: UUID) -> PlannedDelivery:
     spoken = [d for d in case.decisions if d.channel in (channel, None)]
     refusal = next((d for d in spoken if d.verdict is Verdict.SUPPRESS), None)
     if refusal is not None:

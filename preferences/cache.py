@@ -32,10 +32,19 @@ _decoder = msgspec.msgpack.Decoder(KnownRecipient)
 
 
 def key(tenant: UUID, recipient: Recipient) -> str:
-    """Where a recipient is kept; the tenant is the hash tag. Ids and addresses are hashed, whatever they hold."""
-    named = ("u", recipient.user) if recipient.user is not None else ("a", recipient.email, recipient.phone)
-    digest = blake2b(repr(named).encode(), digest_size=16, key=tenant.bytes).hexdigest()
-    return f"{{t:{tenant}}}:recipient:{digest}"
+    """Where a recipient is kept; the tenant is the hash tag. Ids, addresses and tokens are hashed."""
+    digest = blake2b(repr(_named(recipient)).encode(), digest_size=16, key=tenant.bytes).hexdigest()
+    return f"{{t:{tenant}}}:known:{digest}"
+
+
+def _named(recipient: Recipient) -> tuple[str | None, ...]:
+    if recipient.user is not None:
+        return "u", recipient.user
+    if recipient.device_id is not None:
+        return "d", recipient.device_id.hex
+    if recipient.device_token is not None:
+        return "t", recipient.device_token
+    return "a", recipient.email, recipient.phone
 
 
 def user_key(tenant: UUID, external_id: str) -> str:
@@ -58,11 +67,12 @@ def decode(blob: bytes) -> KnownRecipient | None:
 
 
 async def put(cache: Cache, tenant: UUID, known: Mapping[Recipient, KnownRecipient]) -> bool:
-    """Keep what was loaded; whether Redis took it. Strangers with two addresses have two versions and are not kept."""
+    """Keep what was loaded; whether Redis took it. Strangers with two addresses have two versions and are not kept,
+    nor is a device that is gone."""
     entries = {
         key(tenant, recipient): entry
         for recipient, entry in known.items()
-        if entry.user_id is not None or len(entry.contacts) == 1
+        if entry.user_id is not None or len(entry.contacts) + len(entry.devices) == 1
     }
     if not entries:
         return True

@@ -14,14 +14,14 @@ from preferences.model import AmbiguousPolicy, Category, Kind
 FRESH_FOR_S = 2.0
 MAX_TENANTS = 10_000
 _DAY_S = 86_400
-_BOTH = (Channel.EMAIL, Channel.SMS)
+_ALL = (Channel.PUSH, Channel.EMAIL, Channel.SMS)
 
 SHIPPED: Mapping[str, Category] = {
     category.name: category
     for category in (
-        Category("general", Kind.TRANSACTIONAL, True, False, _BOTH, 600, _DAY_S, AmbiguousPolicy.RETRY),
-        Category("orders", Kind.TRANSACTIONAL, True, False, _BOTH, 600, 3 * _DAY_S, AmbiguousPolicy.RETRY),
-        Category("security", Kind.CRITICAL, True, True, _BOTH, 30, 3600, AmbiguousPolicy.RETRY),
+        Category("general", Kind.TRANSACTIONAL, True, False, _ALL, 600, _DAY_S, AmbiguousPolicy.RETRY),
+        Category("orders", Kind.TRANSACTIONAL, True, False, _ALL, 600, 3 * _DAY_S, AmbiguousPolicy.RETRY),
+        Category("security", Kind.CRITICAL, True, True, _ALL, 30, 3600, AmbiguousPolicy.RETRY),
         Category("marketing", Kind.PROMOTIONAL, False, False, (Channel.EMAIL,), _DAY_S, _DAY_S, AmbiguousPolicy.HOLD),
     )
 }

@@ -5,6 +5,7 @@ locks users before contacts, each in order: so no two of them deadlock.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
@@ -14,20 +15,25 @@ from domain.ids import uuid7
 from domain.lanes import Channel
 from domain.notification import Recipient
 from plumbing.secrets import Seal
-from preferences.model import NOTHING_CHOSEN, KnownRecipient, Preferences
+from preferences import devices
+from preferences.devices import RECEIVES, Owned
+from preferences.model import MAX_DEVICES, NOTHING_CHOSEN, KnownRecipient, Preferences
 
 _MARKS = """array_agg(s.channel ORDER BY s.id) AS channels, array_agg(
     CASE WHEN s.category = '' AND s.reason = 'unsubscribe' THEN '*' ELSE s.category END ORDER BY s.id) AS categories"""
 _IN_FORCE = "(s.expires_at IS NULL OR s.expires_at > now())"
 _USERS = f"""
 SELECT u.id, u.external_id, u.version, u.locale, u.timezone, u.name, p.document::text AS document,
-  c.ids AS contact_ids, c.channels AS contact_channels, m.channels, m.categories
+  c.ids AS contact_ids, c.channels AS contact_channels, m.channels, m.categories, v.ids AS device_ids, v.foreign_devices
 FROM unnest($2::<type>[]) k(key) JOIN users u ON u.<column> = k.key AND u.tenant_id = $1
 LEFT JOIN preferences p ON p.user_id = u.id
 LEFT JOIN LATERAL (SELECT array_agg(c.id ORDER BY c.channel) AS ids, array_agg(c.channel ORDER BY c.channel) AS channels
   FROM contacts c WHERE c.user_id = u.id) c ON true
 LEFT JOIN LATERAL (SELECT {_MARKS} FROM contacts c JOIN suppressions s ON s.address_key = c.address_key
   WHERE c.user_id = u.id AND {_IN_FORCE}) m ON true
+LEFT JOIN LATERAL (SELECT array_agg(v.id ORDER BY v.id DESC) FILTER (WHERE {RECEIVES}) AS ids,
+    count(*) FILTER (WHERE v.provider <> 'carillon') AS foreign_devices
+  FROM devices v WHERE v.user_id = u.id AND v.invalidated_at IS NULL) v ON true
 """  # noqa: S608  # only our own words
 _USERS_BY_NAME = _USERS.replace("<type>", "text").replace("<column>", "external_id")
 _USERS_BY_ID = _USERS.replace("<type>", "uuid").replace("<column>", "id")
@@ -70,10 +76,11 @@ WHERE c.address_key <> excluded.address_key
 _VERSIONS = """
 SELECT u.id, u.version FROM unnest($1::uuid[]) k(id) JOIN users u ON u.id = k.id
 UNION ALL SELECT c.id, c.version FROM unnest($2::uuid[]) k(id) JOIN contacts c ON c.id = k.id
+UNION ALL SELECT v.id, v.version FROM unnest($2::uuid[]) k(id) JOIN devices v ON v.id = k.id
 """
 
 Target = tuple[UUID | None, UUID | None]
-"""Whom a delivery goes to: the user's id, and the contact's."""
+"""Whom a delivery goes to: the user's id, and that of the contact or device."""
 
 
 def addresses(recipient: Recipient) -> list[tuple[Channel, str]]:
@@ -154,11 +161,13 @@ async def load(
 ) -> dict[Recipient, KnownRecipient]:
     """What is known of each recipient of `tenant` now; users that do not exist are not in the answer.
 
-    Addresses without a user become contacts of their own. At most one statement for users and three for addresses.
+    Addresses without a user become contacts of their own; devices that do not exist are not in the answer either.
+    At most one statement for users, three for addresses and two for devices.
     """
     wanted = set(recipients)
     users = [each for each in wanted if each.user is not None]
-    alone = [each for each in wanted if each.user is None]
+    named = [each for each in wanted if each.user is None and each.names_device]
+    alone = [each for each in wanted if each.user is None and not each.names_device]
     found: dict[Recipient, KnownRecipient] = {}
     if users:
         rows = await conn.fetch(_USERS_BY_NAME, tenant, list({each.user for each in users}))
@@ -166,6 +175,27 @@ async def load(
         found |= {each: by_name[each.user] for each in users if each.user in by_name}
     if alone:
         found |= await _load_alone(conn, seal, tenant, alone)
+    if named:
+        owned = await devices.named(conn, seal, tenant, named)
+        by_id = await _of_devices(conn, tenant, owned.values())
+        found |= {each: by_id[device.id] for each, device in owned.items()}
+    return found
+
+
+async def _of_devices(conn: asyncpg.Connection, tenant: UUID, owned: Iterable[Owned]) -> dict[UUID, KnownRecipient]:
+    """What is known of each device's user, with that device alone to reach it; without a user it is a stranger."""
+    wanted = list(owned)
+    users = sorted({device.user_id for device in wanted if device.user_id is not None})
+    rows = await conn.fetch(_USERS_BY_ID, tenant, users) if users else []
+    by_user = {row["id"]: _known_user(row) for row in rows}
+    found = {}
+    for device in wanted:
+        itself = (device.id,) if device.receives else ()
+        user = by_user.get(device.user_id) if device.user_id is not None else None
+        if user is not None:
+            found[device.id] = replace(user, contacts={}, devices=itself, foreign_devices=0)
+        else:
+            found[device.id] = KnownRecipient(None, None, device.version, None, None, None, {}, devices=itself)
     return found
 
 
@@ -192,24 +222,32 @@ async def _load_alone(
 
 
 async def reload(conn: asyncpg.Connection, tenant: UUID, targets: Iterable[Target]) -> dict[Target, KnownRecipient]:
-    """What is known now of the recipients of deliveries, by user id or else by contact id; erased ones are missing."""
+    """What is known now of the recipients of deliveries, by user id or else by contact or device id.
+
+    Erased ones are missing. A device that has got a user since is judged by that user, at its own version still.
+    """
     wanted = set(targets)
     users = sorted({user for user, _ in wanted if user is not None})
-    alone = sorted({contact for user, contact in wanted if user is None and contact is not None})
-    by_user = {row["id"]: _known_user(row) for row in await conn.fetch(_USERS_BY_ID, tenant, users)} if users else {}
+    alone = sorted({address for user, address in wanted if user is None and address is not None})
+    rows = await conn.fetch(_USERS_BY_ID, tenant, users) if users else []
+    by_user = {row["id"]: _known_user(row, most_devices=None) for row in rows}
     rows = await conn.fetch(_ALONE_BY_ID, tenant, alone) if alone else []
-    by_contact = {row["id"]: _known_addresses([row], Recipient()) for row in rows}
-    found = {(user, contact): by_user.get(user) if user else by_contact.get(contact) for user, contact in wanted}
+    by_address = {row["id"]: _known_addresses([row], Recipient()) for row in rows}
+    if others := [address for address in alone if address not in by_address]:
+        owned = await devices.by_id(conn, tenant, others)
+        known = await _of_devices(conn, tenant, owned.values())
+        by_address |= {device: replace(one, version=owned[device].version) for device, one in known.items()}
+    found = {(user, address): by_user.get(user) if user else by_address.get(address) for user, address in wanted}
     return {target: known for target, known in found.items() if known is not None}
 
 
-async def versions(conn: asyncpg.Connection, user_ids: Sequence[UUID], contact_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """The versions of these users and contacts now, in one statement; those that are gone are missing."""
-    rows = await conn.fetch(_VERSIONS, user_ids, contact_ids)
+async def versions(conn: asyncpg.Connection, user_ids: Sequence[UUID], alone: Sequence[UUID]) -> dict[UUID, int]:
+    """The versions now of these users, and of contacts and devices without one; those that are gone are missing."""
+    rows = await conn.fetch(_VERSIONS, user_ids, alone)
     return {row["id"]: row["version"] for row in rows}
 
 
-def _known_user(row: asyncpg.Record) -> KnownRecipient:
+def _known_user(row: asyncpg.Record, *, most_devices: int | None = MAX_DEVICES) -> KnownRecipient:
     ids, channels = row["contact_ids"] or (), row["contact_channels"] or ()
     document = row["document"]
     return KnownRecipient(
@@ -222,6 +260,8 @@ def _known_user(row: asyncpg.Record) -> KnownRecipient:
         {Channel.of(channel): contact for channel, contact in zip(channels, ids, strict=True)},
         Preferences.stored(msgspec.json.decode(document)) if document else NOTHING_CHOSEN,
         _marks([row]),
+        tuple(row["device_ids"] or ())[:most_devices],
+        row["foreign_devices"],
     )
 
 

@@ -128,6 +128,9 @@ class Preferences:
 
 NOTHING_CHOSEN = Preferences()
 
+MAX_DEVICES = 100
+"""So many devices of one user get a push, the newest first."""
+
 ALL = ""
 """In `suppressed`: nobody may write to this address any more, whatever the category."""
 
@@ -137,10 +140,11 @@ ALL_OPTIONAL = "*"
 
 @dataclass(frozen=True, slots=True)
 class KnownRecipient:
-    """What is known of a recipient at `version`; never an address, only ids of contacts.
+    """What is known of a recipient at `version`; never an address, only ids of contacts and devices.
 
-    For an address without a user: no user id, and the version of its contact. `suppressed` holds pairs of channel and
-    category name, `ALL` or `ALL_OPTIONAL`.
+    For an address or a device without a user: no user id, and the version of its contact or device. `suppressed` holds
+    pairs of channel and category name, `ALL` or `ALL_OPTIONAL`. `devices` are the valid ones that our own gateway
+    serves, newest first and at most `MAX_DEVICES`; where a device was named, that one alone, or none when it is gone.
     """
 
     user_id: UUID | None
@@ -152,6 +156,8 @@ class KnownRecipient:
     contacts: dict[Channel, UUID]
     preferences: Preferences = NOTHING_CHOSEN
     suppressed: frozenset[tuple[Channel, str]] = frozenset()
+    devices: tuple[UUID, ...] = ()
+    foreign_devices: int = 0
 
 
 def is_timezone(name: object) -> bool:

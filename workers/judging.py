@@ -9,6 +9,7 @@ import structlog
 
 from domain.clock import utc_now
 from domain.decision import Decision, Gate, Verdict
+from domain.lanes import Channel
 from domain.reasons import Reason
 from plumbing.database import borrow
 from preferences import contacts, rules
@@ -62,6 +63,8 @@ def _target(one: Stale) -> Target:
 
 
 def _decide(one: Stale, category: Category, recipient: KnownRecipient, now: datetime) -> Decision:
+    if one.channel is Channel.PUSH and one.address_id not in recipient.devices:
+        return Decision.suppress(Gate.RECHECK, Reason.DEVICE_GONE, one.channel)
     consent = rules.judge(category, recipient, one.channel, now=now)
     if consent.verdict is not Verdict.PASS:
         return consent

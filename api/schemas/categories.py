@@ -6,7 +6,7 @@ from pydantic import Field
 
 from api.schemas.base import Asked, Told
 
-OpenChannel = Literal["email", "sms"]
+OpenChannel = Literal["push", "email", "sms"]
 
 
 def _by_email() -> list[OpenChannel]:

@@ -12,7 +12,7 @@ from domain.lanes import Channel
 from preferences.addresses import canonical_email, canonical_phone
 from preferences.suppressions import SuppressionReason
 
-OpenChannel = Literal["email", "sms"]
+OpenChannel = Literal["push", "email", "sms"]
 Channels = dict[OpenChannel, bool]
 TimeOfDay = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="HH:MM")]
 Email = Annotated[str, Field(max_length=320)]

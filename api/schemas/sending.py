@@ -13,12 +13,13 @@ from domain.reasons import Reason
 Line = Annotated[str, Field(min_length=1, max_length=500, description="one line, no control characters")]
 Locale = Annotated[str, Field(max_length=35, description="BCP 47, such as pt-BR")]
 Zone = Annotated[str, Field(max_length=64, description="IANA time zone")]
-OpenChannel = Literal["email", "sms"]
+OpenChannel = Literal["push", "email", "sms"]
 PriorityName = Literal["critical", "high", "normal", "low"]
 
 
 class To(Asked):
-    """A person: by user id, by address, or both, which creates or updates that user in the same transaction."""
+    """A person: by user id, by address, or both, which creates or updates that user in the same transaction; or one
+    device, by its token alone."""
 
     user: UserId | None = None
     email: Annotated[str, Field(max_length=254)] | None = None
@@ -26,6 +27,7 @@ class To(Asked):
     locale: Locale | None = None
     timezone: Zone | None = None
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    device_token: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
 
 
 class EmailWords(Asked):
@@ -85,6 +87,7 @@ class PlannedTold(Told):
 
     id: UUID
     channel: OpenChannel
+    device_id: UUID | None = None
     status: Literal["queued", "deferred", "suppressed"]
     reason: Reason | None = None
     until: Moment | None = None

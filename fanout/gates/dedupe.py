@@ -35,9 +35,14 @@ async def pass_dedupe(conn: asyncpg.Connection, cases: Sequence[Case]) -> None:
 
 def _dedupe_key(case: Case) -> UUID:
     sender = case.item.sender
-    parts = (sender.tenant_id.bytes, sender.mode.encode(), identity(case.recipient).bytes)
+    parts = (sender.tenant_id.bytes, sender.mode.encode(), _whom(case).bytes)
     words = (case.category.name.encode(), (case.request.dedupe_key or "").encode())
     return UUID(bytes=blake2b(b"\0".join((*parts, *words)), digest_size=16, person=b"dedupe").digest())
+
+
+def _whom(case: Case) -> UUID:
+    """Whose window it is: a device that was named has one of its own."""
+    return case.recipient.devices[0] if case.request.to.names_device else identity(case.recipient)
 
 
 def _window_s(case: Case) -> int:

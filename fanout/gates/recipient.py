@@ -6,6 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
+from domain.errors import RequestRefused
 from domain.notification import Recipient
 from fanout.cases import Case
 from fanout.gates.words import refuse
@@ -39,8 +40,7 @@ async def know_recipients(
         if case in known:
             case.recipient = known[case]
         else:
-            detail = f"there is no user {case.request.to.user!r}; send its email or phone along to create it"
-            case.refuse(refuse("unknown_recipient", "/to", detail))
+            case.refuse(_unknown(case.request.to))
     return [case for case in cases if case in known], fetched
 
 
@@ -55,9 +55,16 @@ async def _still_current(conn: asyncpg.Connection, cached: Mapping[Case, KnownRe
     return {case: known for case, known in trusted.items() if versions.get(identity(known)) == known.version}
 
 
+def _unknown(to: Recipient) -> RequestRefused:
+    if to.user is None:
+        return refuse("unknown_recipient", "/to", "there is no such device")
+    detail = f"there is no user {to.user!r}; send its email or phone along to create it"
+    return refuse("unknown_recipient", "/to", detail)
+
+
 def identity(known: KnownRecipient) -> UUID:
-    """The user's id, or for an address alone its contact's."""
-    return known.user_id or next(iter(known.contacts.values()))
+    """The user's id, or for an address or a device alone its contact's or the device's."""
+    return known.user_id or next(iter((*known.contacts.values(), *known.devices)))
 
 
 def _by_tenant(cases: Sequence[Case]) -> dict[UUID, list[Case]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from domain.clock import rfc3339
 from domain.decision import Decision, Gate, Verdict
 from domain.lanes import Channel, Priority
 from domain.notification import NotificationRequest
@@ -11,7 +12,7 @@ from domain.reasons import Reason
 from fanout.cases import Case
 from plumbing.limiter import Answer
 from preferences import rules
-from preferences.model import Category, Kind, KnownRecipient
+from preferences.model import Category, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,8 @@ def judge(case: Case, told: Told, *, now: datetime) -> None:
     Needs the case's category, channels and recipient; sets its decisions, expiry and recheck time.
     """
     begin_at = max(now, case.request.send_at or now)
-    lifetime_s = case.request.expires_in_s or case.category.expires_in_s
-    case.expires_at = begin_at + timedelta(seconds=lifetime_s)
+    wished_s = case.request.expires_in_s
+    case.expires_at = begin_at + timedelta(seconds=case.category.expires_in_s if wished_s is None else wished_s)
     case.recheck_at = rules.recheck_at(case.category, case.recipient, case.request.priority, now=begin_at)
     case.duplicate_of = None
     asked = (decision for channel in case.channels for decision in _about_one(case, channel, told, begin_at))
@@ -43,9 +44,11 @@ def _about_all(case: Case, told: Told) -> list[Decision]:
         Decision.passed(Gate.SHAPE),
         Decision.passed(Gate.KEY_LIMIT, remaining=told.key.remaining, burst=told.key.limit),
         Decision.passed(Gate.IDEMPOTENCY, key=case.item.key is not None),
-        Decision.passed(Gate.RECIPIENT, known_as="user" if known.user_id else "address", version=known.version),
+        Decision.passed(Gate.RECIPIENT, known_as=_known_as(case), version=known.version),
         Decision.passed(Gate.TEMPLATE, category=case.category.name, **words),
     ]
+    if request.expires_in_s is not None and request.expires_in_s <= 0:
+        return [*decisions, Decision.suppress(Gate.SCHEDULE, Reason.EXPIRED, expires_at=rfc3339(case.expires_at))]
     if request.send_at is not None:
         return [*decisions, Decision.defer(Gate.SCHEDULE, Reason.SCHEDULED, request.send_at)]
     return [*decisions, Decision.passed(Gate.SCHEDULE, send_at=None)]
@@ -56,7 +59,7 @@ def _about_one(case: Case, channel: Channel, told: Told, begin_at: datetime) -> 
     category, recipient, priority = case.category, case.recipient, case.request.priority
     asked: list[Decision] = []
     for decision in (
-        _pass_address(recipient, channel),
+        _pass_address(case, channel),
         _pass_category(category, channel),
         rules.judge(category, recipient, channel, now=begin_at),
         _pass_user_limit(told.user.get(channel), channel),
@@ -68,10 +71,28 @@ def _about_one(case: Case, channel: Channel, told: Told, begin_at: datetime) -> 
     return asked
 
 
-def _pass_address(recipient: KnownRecipient, channel: Channel) -> Decision:
-    if channel in recipient.contacts:
+def _known_as(case: Case) -> str:
+    if case.request.to.names_device:
+        return "device"
+    return "user" if case.recipient.user_id else "address"
+
+
+def _pass_address(case: Case, channel: Channel) -> Decision:
+    if channel is Channel.PUSH:
+        return _pass_devices(case)
+    if channel in case.recipient.contacts:
         return Decision.passed(Gate.RECIPIENT, channel)
     return Decision.suppress(Gate.RECIPIENT, Reason.NO_ADDRESS, channel)
+
+
+def _pass_devices(case: Case) -> Decision:
+    """Push needs a device that our gateway serves; those of foreign push services are only counted."""
+    known = case.recipient
+    counts = {"devices": len(known.devices), "foreign_devices": known.foreign_devices}
+    if known.devices:
+        return Decision.passed(Gate.RECIPIENT, Channel.PUSH, **counts)
+    reason = Reason.DEVICE_GONE if case.request.to.names_device else Reason.NO_DEVICE
+    return Decision.suppress(Gate.RECIPIENT, reason, Channel.PUSH, **counts)
 
 
 def _pass_category(category: Category, channel: Channel) -> Decision:

@@ -49,8 +49,14 @@ def choose_channels(request: NotificationRequest, category: Category, message: M
 def _lacks_words(request: NotificationRequest, channel: Channel) -> str:
     if request.template is not None:
         return f"template {request.template!r} has no words for {channel}"
-    needed = "title or content.email" if channel is Channel.EMAIL else "body, title or content.sms"
-    return f"there are no words for {channel}: send content with {needed}"
+    return f"there are no words for {channel}: send content with {_NEEDED[channel]}"
+
+
+_NEEDED = {
+    Channel.PUSH: "body, title or content.push",
+    Channel.EMAIL: "title or content.email",
+    Channel.SMS: "body, title or content.sms",
+}
 
 
 def _has_no_channel(
@@ -84,6 +90,8 @@ def _worded_channels(request: NotificationRequest, message: Message | None) -> f
         worded.add(Channel.EMAIL)
     if content.sms_text is not None or plain:
         worded.add(Channel.SMS)
+    if content.push is not None or plain:
+        worded.add(Channel.PUSH)
     return frozenset(worded)
 
 
@@ -91,5 +99,7 @@ def _reachable_channels(request: NotificationRequest) -> frozenset[Channel]:
     """The channels that make sense for this kind of recipient: an address alone reaches one, a user any."""
     if request.to.user is not None:
         return frozenset(OPEN_CHANNELS)
+    if request.to.names_device:
+        return frozenset({Channel.PUSH})
     given = ((Channel.EMAIL, request.to.email), (Channel.SMS, request.to.phone))
     return frozenset(channel for channel, address in given if address)

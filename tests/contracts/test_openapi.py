@@ -106,8 +106,8 @@ def test_a_problem_fits_its_schema() -> None:
     [
         {"to": "u"},
         {"to": "u", "template": "t", "fallback": []},
-        {"to": {"device_token": "a"}, "template": "t"},
-        {"to": "u", "template": "t", "channels": ["push"]},
+        {"to": {"device_token": "a", "user": 3}, "template": "t"},
+        {"to": "u", "template": "t", "channels": ["in_app"]},
         {"to": "u", "content": {"push": {}}},
         {"to": "u", "template": "t", "nonsense": 1},
         {"to": "u", "template": "t", "expires_in_s": "12"},

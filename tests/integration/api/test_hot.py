@@ -37,11 +37,9 @@ def test_what_was_asked_reaches_accept_as_it_was_meant(door: Door) -> None:
 @pytest.mark.parametrize(
     ("part", "pointer"),
     [
-        ({"channels": ["push"]}, "/channels/0"),
         ({"channels": ["email", "webhook"]}, "/channels/1"),
         ({"channels": ["in_app"]}, "/channels/0"),
         ({"fallback": [{"channel": "sms"}]}, "/fallback"),
-        ({"to": {"device_token": "abc"}}, "/to/device_token"),
         ({"content": {"title": "a", "body": "b", "push": {"wake": 10}}}, "/content/push"),
     ],
 )

@@ -115,7 +115,7 @@ async def test_preferences_can_be_sent_back_as_they_were_read(client: httpx2.Asy
     ("body", "pointer"),
     [
         ({"channels": {"pigeon": True}}, "/channels/pigeon"),
-        ({"channels": {"push": False}}, "/channels/push"),
+        ({"channels": {"in_app": False}}, "/channels/in_app"),
         ({"channels": {"email": "yes"}}, "/channels/email"),
         ({"quiet_hours": {"start": "25:00", "end": "07:00"}}, "/quiet_hours/start"),
         ({"caps": {"email": 3}}, "/caps"),

@@ -85,8 +85,8 @@ def test_caps_are_not_there_yet_and_say_so() -> None:
 @pytest.mark.parametrize(
     ("document", "pointer"),
     [
-        ({"channels": {"push": False}}, "/channels/push"),
-        ({"categories": {"orders": {"push": True}}, "nonsense": 1}, "/categories/orders/push"),
+        ({"channels": {"in_app": False}}, "/channels/in_app"),
+        ({"categories": {"orders": {"in_app": True}}, "nonsense": 1}, "/categories/orders/in_app"),
     ],
 )
 def test_a_channel_that_is_not_there_yet_is_never_taken_and_ignored(document: dict[str, Any], pointer: str) -> None:
@@ -100,7 +100,7 @@ def test_a_channel_that_is_not_there_yet_is_never_taken_and_ignored(document: di
 def test_what_was_kept_is_read_back_though_its_zone_or_channel_is_unknown_now() -> None:
     hours = {"start": "22:00", "end": "07:00", "timezone": "Mars/Base", "mode": "drop"}
 
-    chosen = Preferences.stored({"channels": {"email": False, "push": True}, "quiet_hours": hours})
+    chosen = Preferences.stored({"channels": {"email": False, "in_app": True}, "quiet_hours": hours})
 
     assert chosen.channels == {Channel.EMAIL: False}
     assert chosen.quiet_hours == QuietHours(time(22), time(7), "Mars/Base", QuietMode.DROP)
