@@ -19,6 +19,8 @@ class ReceiptKind(StrEnum):
     """A person saw it. Engagement is a second axis: the delivery is raised to `delivered` at most."""
     ABSENT = "absent"
     """The device was not there after all, or went before it acknowledged: hand it over another way."""
+    COLLAPSED = "collapsed"
+    """A newer push with the same collapse id went to the device before it acknowledged this one; `detail` names it."""
 
     @property
     def status(self) -> DeliveryStatus:

@@ -31,6 +31,7 @@ class EventKind(CodedEnum):
     CANCELLED = "cancelled", 24
     COLLAPSED = "collapsed", 25
     DEAD_LETTERED = "dead_lettered", 26
+    FAILED = "failed", 27
     DELIVERED = "delivered", 40
     BOUNCED = "bounced", 41
     FAILED_RECEIPT = "failed_receipt", 42

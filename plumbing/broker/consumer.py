@@ -106,15 +106,25 @@ class Consumer:
 
         Raises Unavailable; KeyError for a queue that the topology does not know; ValueError when subscribed.
         """
-        known = self._sources.get(queue)
+        await self._subscribe(topology.QUEUES_BY_NAME[queue], prefetch, on_message)
+
+    async def subscribe_own(self, queue: topology.Queue, prefetch: int, on_message: OnMessage) -> None:
+        """The same for a queue of the caller's own, such as a gateway's: declared here, gone with the connection.
+
+        After a reconnect it is declared again, empty. Raises Unavailable; ValueError when subscribed.
+        """
+        await self._subscribe(queue, prefetch, on_message)
+
+    async def _subscribe(self, queue: topology.Queue, prefetch: int, on_message: OnMessage) -> None:
+        known = self._sources.get(queue.name)
         if known is not None and known.tag is not None:
-            raise ValueError(f"{queue} is subscribed already")
+            raise ValueError(f"{queue.name} is subscribed already")
 
         async def take(message: AbstractIncomingMessage) -> None:
             self._last_delivery = time.monotonic()
             on_message(Incoming(message))
 
-        with broker_trouble(f"consuming {queue}"):
+        with broker_trouble(f"consuming {queue.name}"):
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 source = known or await self._open_source(queue)
                 await source.amqp_channel.set_qos(prefetch, timeout=CALL_TIMEOUT_S)
@@ -143,11 +153,10 @@ class Consumer:
                 raise
             log.info("consumer.cancel_lost", queue=name, error=repr(error))
 
-    async def _open_source(self, queue: str) -> _Source:
-        declaration = topology.QUEUES_BY_NAME[queue]
+    async def _open_source(self, queue: topology.Queue) -> _Source:
         amqp_channel = self._connection.channel()
         await amqp_channel.initialize(timeout=CALL_TIMEOUT_S)
         # declared, not looked up: only then does the subscription survive that the queue is deleted
-        declared = await topology.declare_queue(amqp_channel, declaration)
-        self._sources[queue] = _Source(amqp_channel, declared)
-        return self._sources[queue]
+        declared = await topology.declare_queue(amqp_channel, queue)
+        self._sources[queue.name] = _Source(amqp_channel, declared)
+        return self._sources[queue.name]

@@ -90,6 +90,17 @@ class Publisher:
         messages = [(topology.RECEIPTS_KEY, self._message(body, "receipt")) for body in bodies]
         return sum(await self._publish_all(topology.RECEIPTS, messages))
 
+    async def publish_to_node(self, queue_name: str, bodies: Sequence[bytes]) -> list[bool]:
+        """Put frames straight into the queue of a gateway's life; per body whether the broker has it there.
+
+        False also when the queue is gone with its gateway, or full. Within 5 s over all.
+        """
+        return await self._publish_all("", [(queue_name, self._frames(body)) for body in bodies])
+
+    async def publish_to_all_nodes(self, body: bytes) -> bool:
+        """Tell every gateway; False when none is there, or the broker did not confirm."""
+        return all(await self._publish_all(topology.GATEWAYS, [("", self._frames(body))]))
+
     async def queue_depth(self, queue_name: str) -> int | None:
         """Messages ready in a queue, or None when it is missing or the broker does not answer."""
         if not self.is_connected:
@@ -148,6 +159,15 @@ class Publisher:
 
     def _enclose(self, envelope: Envelope) -> tuple[str, Message]:
         return str(envelope.lane), self._message(envelope.encode(), envelope.id.hex, kind=MESSAGE_TYPE)
+
+    def _frames(self, body: bytes) -> Message:
+        """A hint that is worth nothing after its reader's end: it need not be written to a disk."""
+        return Message(
+            body,
+            message_id=f"frames.{next(self._numbers)}",
+            delivery_mode=DeliveryMode.NOT_PERSISTENT,
+            content_type="application/msgpack",
+        )
 
     def _message(
         self, body: bytes, name: str, *, kind: str | None = None, headers: Mapping[str, str | int] | None = None

@@ -1,6 +1,7 @@
 """Publisher and consumer as the roles use them, on both brokers."""
 
 import asyncio
+from dataclasses import replace
 from uuid import uuid4
 
 import aio_pika
@@ -166,3 +167,37 @@ async def test_the_queue_of_a_gateway_goes_with_its_connection(publisher: Publis
         return False
 
     await until(is_gone)
+
+
+async def test_frames_reach_the_node_they_are_for_and_a_dead_node_is_told(
+    publisher: Publisher, broker_url: str
+) -> None:
+    north, south = topology.gateway_queue("north", "b1"), topology.gateway_queue("south", "b1")
+    got: dict[str, asyncio.Queue[Incoming]] = {queue.name: asyncio.Queue() for queue in (north, south)}
+    assert await publisher.publish_to_all_nodes(b"nobody") is False
+
+    async with consumer_at(broker_url) as here:
+        async with consumer_at(broker_url) as there:
+            await here.subscribe_own(north, 10, got[north.name].put_nowait)
+            await there.subscribe_own(south, 10, got[south.name].put_nowait)
+            assert await publisher.publish_to_node(north.name, [b"one", b"two"]) == [True, True]
+            assert await publisher.publish_to_all_nodes(b"all") is True
+            bodies = [(await next_of(got[north.name])).body for _ in range(3)]
+            assert (bodies, (await next_of(got[south.name])).body) == ([b"one", b"two", b"all"], b"all")
+        assert await publisher.publish_to_node(south.name, [b"late"]) == [False]
+
+
+async def test_a_node_that_reads_too_slowly_is_full_and_says_so(publisher: Publisher, broker_url: str) -> None:
+    queue = replace(
+        topology.gateway_queue("slow", "b1"), arguments={"x-max-length-bytes": 1000, "x-overflow": "reject-publish"}
+    )
+    got: asyncio.Queue[Incoming] = asyncio.Queue()
+
+    async with consumer_at(broker_url) as slow:
+        await slow.subscribe_own(queue, 1, got.put_nowait)
+        await publisher.publish_to_node(queue.name, [b"taken"])
+        await next_of(got)
+        answers = [(await publisher.publish_to_node(queue.name, [b"x" * 400]))[0] for _ in range(5)]
+
+    assert answers[:2] == [True, True]
+    assert answers[-1] is False
