@@ -41,6 +41,7 @@ _SECRET_WORDS = re.compile(
     r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"  # user:password of a URL
     r"|[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"  # e-mail addresses
     r"|\+\d{7,15}\b"  # phone numbers
+    r"|\b(?:[\da-f]{64,400}|[\dA-F]{64,400})\b"  # tokens of devices, and whatever else looks so random
 )
 """What is taken out of every text, for libraries put anything into their messages."""
 

@@ -46,6 +46,7 @@ class TokenOperation(StrEnum):
     RESTORED = "restored"
     ERASED = "erased"
     BRAKED = "braked"
+    RELEASED = "released"
 
 
 class ExpiredWhere(StrEnum):

@@ -17,7 +17,9 @@ REMEMBERED_S = 3.0
 MAX_REMEMBERED = 10_000
 _LONGEST_KEY = 128
 
-_COLUMNS = "id, tenant_id, bundle_id, app_key, web_origins, expires_in_s, overflow, silent_per_hour, braked_at"
+_COLUMNS = (
+    "id, tenant_id, bundle_id, app_key, web_origins, expires_in_s, overflow, silent_per_hour, braked_at, names_users"
+)
 _BY_KEY = f"SELECT {_COLUMNS} FROM apps WHERE app_key = $1"  # noqa: S608  # only our own words
 _BY_BUNDLE = f"SELECT {_COLUMNS} FROM apps WHERE tenant_id = $1 AND bundle_id = $2"  # noqa: S608  # only our own words
 _BY_ID = f"SELECT {_COLUMNS} FROM apps WHERE id = $1"  # noqa: S608  # only our own words
@@ -35,6 +37,8 @@ class App(NamedTuple):
     overflow: str
     silent_per_hour: int
     braked_at: datetime | None
+    names_users: bool
+    """Whether its publishable key may say whose a device is."""
 
 
 class Apps:
@@ -111,4 +115,5 @@ def _app(row: asyncpg.Record) -> App:
         row["overflow"],
         row["silent_per_hour"],
         row["braked_at"],
+        row["names_users"],
     )

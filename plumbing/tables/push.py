@@ -3,6 +3,7 @@
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -40,6 +41,14 @@ apps = Table(
     ),
     Column("silent_per_hour", Integer, nullable=False, server_default=text("10"), comment="silent pushes per device"),
     Column("braked_at", Moment, comment="too many tokens died at once: none is invalidated until it is released"),
+    Column("released_at", Moment, comment="the brake counts from then on"),
+    Column(
+        "names_users",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="whether its publishable key may say whose a device is",
+    ),
     created_at(),
     UniqueConstraint("tenant_id", "bundle_id"),
 )
@@ -158,12 +167,10 @@ token_audit = Table(
     METADATA,
     Column("id", Uuid, primary_key=True),
     Column("tenant_id", Uuid, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
-    Column("device_id", Uuid, nullable=False),
+    Column("device_id", Uuid, comment="NULL: of the whole app"),
     Column("bundle_id", Text, nullable=False),
-    Column(
-        "operation", Text, nullable=False, comment="registered, refreshed, transferred, invalidated, restored, erased"
-    ),
-    Column("token_prefix", Text, nullable=False, comment="the first 8 hex digits of the token's hash"),
+    Column("operation", Text, nullable=False, comment="registered, refreshed, transferred, invalidated, …"),
+    Column("token_prefix", Text, comment="the first 8 hex digits of the token's hash"),
     Column("actor", Text, nullable=False, comment="key prefix, 'app' or 'system'"),
     Column("reason", Text),
     Column("at", Moment, nullable=False, server_default=text("now()")),
