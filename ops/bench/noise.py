@@ -1,0 +1,39 @@
+"""How quiet the machine is: the same small loop, timed again and again. Figures without it say little."""
+
+import os
+import statistics
+import time
+from dataclasses import dataclass
+
+_TURNS = 40
+_LOOP = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """How long the loop took, in milliseconds, and the machine's load over the last minute."""
+
+    best_ms: float
+    median_ms: float
+    worst_ms: float
+    load: float
+
+    def __str__(self) -> str:
+        return (
+            f"the same loop took {self.best_ms:.1f} ms at best, {self.median_ms:.1f} in the middle, "
+            f"{self.worst_ms:.1f} at worst; load {self.load:.1f} on {os.cpu_count()} cores"
+        )
+
+
+def listen() -> Noise:
+    """Time the loop; takes less than a second on a quiet machine."""
+    took_ms = sorted(_turn_ms() for _ in range(_TURNS))
+    return Noise(took_ms[0], statistics.median(took_ms), took_ms[-1], os.getloadavg()[0])
+
+
+def _turn_ms() -> float:
+    began = time.perf_counter()
+    count = 0
+    for number in range(_LOOP):
+        count += number & 3
+    return (time.perf_counter() - began) * 1000
