@@ -21,7 +21,15 @@ class Faults(list[Fault]):
     lacks_a_feature: bool = False
     """Whether something was asked for that a later release will have."""
 
+    reason: str = "invalid_request"
+    """What the refusal is called when there is but one fault."""
+
     def add(self, pointer: str, detail: str) -> None:
+        self.append(Fault(pointer, detail))
+
+    def named(self, reason: str, pointer: str, detail: str) -> None:
+        """A fault with a name of its own, by which a sender can tell it when nothing else is wrong."""
+        self.reason = reason
         self.append(Fault(pointer, detail))
 
     def not_yet(self, pointer: str, what: str) -> None:
@@ -30,9 +38,9 @@ class Faults(list[Fault]):
         self.insert(0, Fault(pointer, f"{what} is not available yet"))
 
     def raise_if_any(self) -> None:
-        """RequestRefused(422): not_available_yet when a later feature was asked for, else invalid_request."""
+        """RequestRefused(422): not_available_yet when a later feature was asked for, else what is wrong."""
         if self:
-            reason = NOT_YET if self.lacks_a_feature else "invalid_request"
+            reason = NOT_YET if self.lacks_a_feature else self.reason if len(self) == 1 else Faults.reason
             raise RequestRefused(reason, f"{self[0].pointer or 'the body'}: {self[0].detail}", faults=tuple(self))
 
 

@@ -136,7 +136,11 @@ def _add_hot(document: dict[str, Any]) -> None:
         "send_one",
         "Send one notification",
         sending.NotificationRequestBody.__name__,
-        {"template": {"value": sending.ONE_EXAMPLE}, "content": {"value": sending.CONTENT_EXAMPLE}},
+        {
+            "template": {"value": sending.ONE_EXAMPLE},
+            "content": {"value": sending.CONTENT_EXAMPLE},
+            "push": {"value": sending.PUSH_EXAMPLE},
+        },
     )
     one["responses"]["202"] = _answer(sending.AcceptedTold.__name__)
     one["responses"]["202"]["headers"]["Location"] = {"schema": {"type": "string"}}

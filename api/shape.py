@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from api.fields import Faults, Fields, kind_of
+from api.push_shape import read_collapse_id, read_push
 from api.words import FARTHEST, fault_of_line, fault_of_locale, fault_of_timezone, moment
 from domain.lanes import OPEN_CHANNELS, Channel, Priority
 from domain.notification import Content, EmailParts, NotificationRequest, Recipient
@@ -23,7 +24,6 @@ MAX_TOKEN = 4096
 MAX_BODY = 16 * 1024
 MAX_HTML = 200 * 1024
 MAX_DATA_BYTES = 64 * 1024
-MAX_COLLAPSE_BYTES = 64
 MAX_EXPIRES_S = 2_592_000
 MAX_VERSION = 2**63 - 1
 
@@ -54,7 +54,7 @@ def read_request(document: Any, *, now: datetime) -> NotificationRequest:
         channels=_channels(fields),
         priority=fields.choice("priority", Priority) or Priority.NORMAL,
         category=_name(fields, "category"),
-        collapse_id=_collapse_id(fields),
+        collapse_id=read_collapse_id(fields),
         dedupe_key=fields.text("dedupe_key", MAX_ID),
         expires_in_s=fields.whole("expires_in_s", 1, MAX_EXPIRES_S),
         send_at=_send_at(fields, now),
@@ -183,7 +183,6 @@ def _content(fields: Fields) -> Content | None:
     content = fields.object("content")
     if content is None:
         return None
-    content.not_yet("push", "content for push")
     title = _checked(content, "title", MAX_TITLE, fault_of_line)
     body = content.text("body", MAX_BODY)
     email = _email(content)
@@ -193,10 +192,11 @@ def _content(fields: Fields) -> Content | None:
         if sms_text is None and not sms.faults:
             sms.fault("text", "is missing")
         sms.end()
+    push = read_push(content, title=title, body=body)
     content.end()
-    if not content.faults and title is None and body is None and email is None and sms_text is None:
+    if not content.faults and all(words is None for words in (title, body, email, sms_text, push)):
         fields.fault("content", "holds no words")
-    return Content(title, body, email, sms_text)
+    return Content(title, body, email, sms_text, push)
 
 
 def _email(content: Fields) -> EmailParts | None:
@@ -250,13 +250,6 @@ def _channels(fields: Fields) -> tuple[Channel, ...]:
 
 
 _KNOWN_CHANNELS = frozenset(map(str, Channel))
-
-
-def _collapse_id(fields: Fields) -> str | None:
-    text = fields.text("collapse_id", MAX_COLLAPSE_BYTES)
-    if text is not None and len(text.encode()) > MAX_COLLAPSE_BYTES:
-        fields.fault("collapse_id", f"has at most {MAX_COLLAPSE_BYTES} bytes in UTF-8")
-    return text
 
 
 def _send_at(fields: Fields, now: datetime) -> datetime | None:

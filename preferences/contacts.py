@@ -193,9 +193,10 @@ async def _of_devices(conn: asyncpg.Connection, tenant: UUID, owned: Iterable[Ow
         itself = (device.id,) if device.receives else ()
         user = by_user.get(device.user_id) if device.user_id is not None else None
         if user is not None:
-            found[device.id] = replace(user, contacts={}, devices=itself, foreign_devices=0)
+            known = replace(user, contacts={})
         else:
-            found[device.id] = KnownRecipient(None, None, device.version, None, None, None, {}, devices=itself)
+            known = KnownRecipient(None, None, device.version, None, None, None, {})
+        found[device.id] = replace(known, devices=itself, foreign_devices=int(device.is_foreign))
     return found
 
 

@@ -12,7 +12,10 @@ from plumbing.secrets import Seal
 RECEIVES = "v.invalidated_at IS NULL AND v.provider = 'carillon'"
 """What a device `v` must fulfil: its token is valid, and it is our own gateway that serves it."""
 
-_COLUMNS = f"v.id, v.token_hash, v.version, v.user_id, {RECEIVES} AS receives"
+_COLUMNS = (
+    f"v.id, v.token_hash, v.version, v.user_id, {RECEIVES} AS receives, "
+    "v.invalidated_at IS NULL AND v.provider <> 'carillon' AS is_foreign"
+)
 _NAMED = f"""
 SELECT {_COLUMNS} FROM unnest($2::uuid[]) k(id) JOIN devices v ON v.id = k.id AND v.tenant_id = $1
 UNION ALL
@@ -21,12 +24,14 @@ SELECT {_COLUMNS} FROM unnest($3::bytea[]) k(hash) JOIN devices v ON v.token_has
 
 
 class Owned(NamedTuple):
-    """A device at `version`, and the user it belongs to. It `receives` while it is valid and ours to serve."""
+    """A device at `version`, and the user it belongs to. It `receives` while it is valid and ours to serve; a valid one
+    of another push service `is_foreign`."""
 
     id: UUID
     version: int
     user_id: UUID | None
     receives: bool
+    is_foreign: bool
 
 
 async def named(
@@ -56,4 +61,4 @@ async def by_id(conn: asyncpg.Connection, tenant: UUID, ids: Sequence[UUID]) -> 
 
 
 def _owned(row: asyncpg.Record) -> Owned:
-    return Owned(row["id"], row["version"], row["user_id"], row["receives"])
+    return Owned(row["id"], row["version"], row["user_id"], row["receives"], row["is_foreign"])

@@ -1,15 +1,16 @@
 """The messages this house can send: one folder each, read once, checked against its data before anything is sent.
 
 messages/<name>/ holds message.json {"category"}, sample.json, perhaps schema.json (JSON Schema of the data), and words
-per channel: email.subject.txt, email.html, email.txt, sms.txt, each with variants per locale (`email.fr.txt`).
+per channel: email.subject.txt, email.html, email.txt, sms.txt, push.json, each with variants per locale
+(`email.fr.txt`).
 A message that cannot be read is a mistake of its author: Misconfigured names the file and the line.
 """
 
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
 from itertools import islice
@@ -25,11 +26,13 @@ from referencing import Registry
 from domain.errors import Fault, Misconfigured
 from domain.lanes import Channel
 from templates.environment import GIVEN, HTML, TEXT, parse
+from templates.push import NoPayload, PushWords, read_push
 
 SHIPPED = Path(__file__).parent / "messages"
 MAX_FAULTS = 50
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
-_FILE = re.compile(r"(email\.subject|email|sms)(?:\.([a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*))?\.(txt|html)")
+_FILE = re.compile(r"(email\.subject|email|sms|push)(?:\.([a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*))?\.(txt|html|json)")
+_ENDINGS = {"email.subject": ("txt",), "email": ("txt", "html"), "sms": ("txt",), "push": ("json",)}
 _BARE_ATTRIBUTE = re.compile(r"<[A-Za-z][^<>]*\s[\w:-]+\s*=\s*\{\{")
 
 
@@ -43,7 +46,8 @@ class Words:
 
 @dataclass(frozen=True)
 class Message:
-    """One message. `words` are by part (`email.subject`, `email.html`, `email.txt`, `sms.txt`) and locale ("": any)."""
+    """One message. `words` are by part (`email.subject`, `email.html`, `email.txt`, `sms.txt`) and locale ("": any),
+    `push` by locale."""
 
     name: str
     version: int
@@ -51,18 +55,23 @@ class Message:
     words: Mapping[tuple[str, str], Words]
     schema: Mapping[str, Any] | None
     sample: Mapping[str, Any]
+    push: Mapping[str, PushWords] = field(default_factory=dict)
 
     @cached_property
     def channels(self) -> frozenset[Channel]:
         """The channels it has words for; an email needs a subject and a text."""
         parts = {part for part, _ in self.words}
-        email = {Channel.EMAIL} if {"email.subject", "email.txt"} <= parts else set()
-        return frozenset(email | ({Channel.SMS} if "sms.txt" in parts else set()))
+        has_words = {
+            Channel.PUSH: bool(self.push),
+            Channel.EMAIL: {"email.subject", "email.txt"} <= parts,
+            Channel.SMS: "sms.txt" in parts,
+        }
+        return frozenset(channel for channel, worded in has_words.items() if worded)
 
     @cached_property
     def locales(self) -> frozenset[str]:
         """The locales that have words of their own."""
-        return frozenset(locale for _, locale in self.words if locale)
+        return frozenset(locale for locale in (*(locale for _, locale in self.words), *self.push) if locale)
 
     def variables(self, channel: Channel) -> frozenset[str]:
         """Top-level names that the data must hold for this channel, in whatever locale."""
@@ -74,6 +83,7 @@ class Message:
         for (part, _), words in self.words.items():
             channel = Channel.SMS if part == "sms.txt" else Channel.EMAIL
             needs[channel] = needs.get(channel, frozenset()) | words.needs
+        needs[Channel.PUSH] = frozenset[str]().union(*(words.needs for words in self.push.values()))
         return needs
 
     @cached_property
@@ -86,12 +96,20 @@ class Message:
 
     def part(self, part: str, locale: str | None) -> Words | None:
         """The words of a part in the nearest locale: `fr-CA`, `fr`, then those for everybody."""
-        tried = (locale or "").replace("_", "-")
-        while tried:
-            if (words := self.words.get((part, tried.lower()))) is not None:
-                return words
-            tried = tried.rpartition("-")[0]
-        return self.words.get((part, ""))
+        return next((words for tried in _nearest(locale) if (words := self.words.get((part, tried)))), None)
+
+    def push_words(self, locale: str | None) -> PushWords | None:
+        """The push in the nearest locale."""
+        return next((words for tried in _nearest(locale) if (words := self.push.get(tried))), None)
+
+
+def _nearest(locale: str | None) -> Iterator[str]:
+    """`fr-ca`, `fr`, then "" for everybody."""
+    tried = (locale or "").replace("_", "-").lower()
+    while tried:
+        yield tried
+        tried = tried.rpartition("-")[0]
+    yield ""
 
 
 class Catalog:
@@ -128,6 +146,7 @@ def read_message(folder: Path) -> Message:
     if not _NAME.fullmatch(folder.name):
         raise Misconfigured(f"{folder}: a message's name must match {_NAME.pattern}")
     words: dict[tuple[str, str], Words] = {}
+    push: dict[str, PushWords] = {}
     digest = blake2b(digest_size=8)
     about: dict[str, Any] = {}
     sample: dict[str, Any] = {}
@@ -145,16 +164,21 @@ def read_message(folder: Path) -> Message:
             schema = _read_schema(path, content)
         else:
             part, locale = _place(path)
-            words[part, locale] = _compile(path, content)
-    message = Message(folder.name, _version(digest.digest()), about.get("category"), words, schema, sample)
+            if part == "push.json":
+                push[locale] = _read_push(path, content)
+            else:
+                words[part, locale] = _compile(path, content)
+    message = Message(folder.name, _version(digest.digest()), about.get("category"), words, schema, sample, push)
     if not message.channels:
-        raise Misconfigured(f"{folder}: has no words; give it email.subject.txt and email.txt, or sms.txt")
+        raise Misconfigured(f"{folder}: has no words; give it email.subject.txt and email.txt, sms.txt, or push.json")
     _refuse_mixed_languages(folder, message)
     return message
 
 
 def _refuse_mixed_languages(folder: Path, message: Message) -> None:
     """A French text beside an English page is nobody's email: each locale must bring all parts of a channel."""
+    if message.push and "" not in message.push:
+        raise Misconfigured(f"{folder}: has push.json in {min(message.push)}, but none for everybody else")
     parts = {part for part, _ in message.words}
     for part, locale in message.words:
         if (part, "") not in message.words:
@@ -172,20 +196,17 @@ def _version(digest: bytes) -> int:
 
 def _place(path: Path) -> tuple[str, str]:
     found = _FILE.fullmatch(path.name)
-    if found is None or (found[3] == "html" and found[1] != "email"):
-        raise Misconfigured(f"{path}: is not a file of a message, like email.subject.txt, email.fr.html or sms.txt")
+    if found is None or found[3] not in _ENDINGS[found[1]]:
+        raise Misconfigured(f"{path}: is not a file of a message, like email.subject.txt, sms.fr.txt or push.json")
     part = "email.subject" if found[1] == "email.subject" else f"{found[1]}.{found[3]}"
     return part, (found[2] or "").lower()
 
 
 def _compile(path: Path, content: bytes) -> Words:
     html = path.suffix == ".html"
-    environment = HTML if html else TEXT
     try:
         source = content.decode()
-        tree = parse(source, html=html, name=str(path))
-        needs = frozenset(find_undeclared_variables(tree)) - GIVEN - _optional(tree)
-        code = environment.compile(tree, path.name, str(path))
+        template, needs = _compile_source(source, path, html=html)
     except UnicodeDecodeError as error:
         raise Misconfigured(f"{path}: is not UTF-8") from error
     except TemplateSyntaxError as error:
@@ -193,7 +214,22 @@ def _compile(path: Path, content: bytes) -> Words:
     if html and (bare := _BARE_ATTRIBUTE.search(source)):
         line = source.count("\n", 0, bare.end()) + 1
         raise Misconfigured(f"{path}:{line}: put quotes around the attribute: a value with a space would end it")
-    return Words(Template.from_code(environment, code, {}), needs)
+    return Words(template, needs)
+
+
+def _compile_source(source: str, path: Path, *, html: bool) -> tuple[Template, frozenset[str]]:
+    """A template and the names it needs. TemplateSyntaxError."""
+    environment = HTML if html else TEXT
+    tree = parse(source, html=html, name=str(path))
+    needs = frozenset(find_undeclared_variables(tree)) - GIVEN - _optional(tree)
+    return Template.from_code(environment, environment.compile(tree, path.name, str(path)), {}), needs
+
+
+def _read_push(path: Path, content: bytes) -> PushWords:
+    try:
+        return read_push(_read_json(path, content), lambda source: _compile_source(source, path, html=False))
+    except (NoPayload, TemplateSyntaxError) as error:
+        raise Misconfigured(f"{path}: {error}") from error
 
 
 def _optional(tree: nodes.Template) -> set[str]:

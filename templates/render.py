@@ -12,14 +12,17 @@ from typing import Any
 
 from jinja2 import Template, TemplateError, UndefinedError
 
-from domain.content import EmailContent, SmsContent
+from domain.content import EmailContent, PushContent, RenderedContent, SmsContent
 from domain.errors import Permanent
-from domain.lanes import Channel
-from domain.notification import Content
+from domain.lanes import Channel, Priority
+from domain.notification import Content, PushParts
+from domain.payload import encode, with_alert
+from domain.push import MAX_PAYLOAD_BYTES, is_silent, wake_of
 from domain.reasons import Reason
 from templates.catalog import Message
 from templates.environment import Repeats
 from templates.links import unsafe_scheme
+from templates.push import NoPayload, fill
 
 MAX_SIZE_BYTES = 256 * 1024
 """No rendered part of a message may be larger, in UTF-8."""
@@ -44,9 +47,15 @@ def render(
     locale: str | None,
     person: Person,
     unsubscribe_url: str | None,
-) -> EmailContent | SmsContent:
-    """The words of one channel in the nearest locale. Permanent when they cannot be made of this data."""
+    priority: Priority = Priority.NORMAL,
+) -> RenderedContent:
+    """The words of one channel in the nearest locale. Permanent when they cannot be made of this data.
+
+    `priority` decides about the wake of a push that does not say it.
+    """
     given = {**data, "person": person, "unsubscribe_url": unsubscribe_url}
+    if channel is Channel.PUSH:
+        return _render_push(message, given, locale=locale, priority=priority)
     if channel is Channel.EMAIL:
         subject, text = (_render(message, part, given, locale=locale) for part in ("email.subject", "email.txt"))
         html = _render(message, "email.html", given, locale=locale)
@@ -63,8 +72,43 @@ def render(
     raise _no_words(message.name, channel)
 
 
-def render_content(content: Content, channel: Channel, *, unsubscribe_url: str | None) -> EmailContent | SmsContent:
+def _render_push(message: Message, given: Mapping[str, Any], *, locale: str | None, priority: Priority) -> PushContent:
+    words = message.push_words(locale)
+    if words is None:
+        raise _no_words(message.name, Channel.PUSH)
+    given = {**given, "range": Repeats()}
+    try:
+        payload = fill(words, lambda template: _run(template, given, message.name))
+    except NoPayload as error:
+        raise Permanent(Reason.TEMPLATE_ERROR, f"{message.name}/push.json: {error}") from error
+    return _push(PushParts(payload, words.wake), priority, f"{message.name}/push.json")
+
+
+def _push(parts: PushParts, priority: Priority, name: str) -> PushContent:
+    try:
+        payload = encode(parts.payload)
+    except ValueError as error:
+        raise Permanent(Reason.TEMPLATE_ERROR, f"{name}: what came out is no JSON") from error
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise Permanent(Reason.CONTENT_TOO_LARGE, f"{name}: more than {MAX_PAYLOAD_BYTES} bytes")
+    return PushContent(
+        payload,
+        wake_of(priority, parts.payload, parts.wake),
+        is_silent=is_silent(parts.payload),
+        is_live_only=parts.is_live_only,
+        topic=parts.topic,
+    )
+
+
+def render_content(
+    content: Content, channel: Channel, *, unsubscribe_url: str | None, priority: Priority = Priority.NORMAL
+) -> RenderedContent:
     """Words that came with the request, as they are; what the channel lacks is taken from title and body."""
+    if channel is Channel.PUSH:
+        parts = content.push
+        if parts is None and not (content.title or content.body):
+            raise _no_words("content", channel)
+        return _push(parts or PushParts(with_alert({}, content.title, content.body)), priority, "content")
     email = content.email
     if channel is Channel.EMAIL:
         subject = (email.subject if email else None) or content.title

@@ -51,7 +51,9 @@ class Composer:
 
     def _words(self, claimed: Claimed, link: str | None) -> RenderedContent:
         if claimed.template is None:
-            return render_content(_decode_content(claimed.data), claimed.channel, unsubscribe_url=link)
+            return render_content(
+                _decode_content(claimed.data), claimed.channel, unsubscribe_url=link, priority=claimed.priority
+            )
         message = self._catalog.get(claimed.template)
         if message is None:
             raise Permanent(Reason.TEMPLATE_ERROR, f"the template {claimed.template} is not there any more")
@@ -62,6 +64,7 @@ class Composer:
             locale=claimed.locale or claimed.user_locale,
             person=Person(claimed.name, claimed.timezone, claimed.external_id),
             unsubscribe_url=link,
+            priority=claimed.priority,
         )
 
     async def _link(self, claimed: Claimed) -> str | None:

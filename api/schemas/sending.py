@@ -44,6 +44,27 @@ class SmsWords(Asked):
     text: Annotated[str, Field(min_length=1, max_length=16_384)]
 
 
+class Action(Asked):
+    """A button under a push; `url` is opened when it is pressed."""
+
+    id: Annotated[str, Field(min_length=1, max_length=64)]
+    title: Annotated[str, Field(min_length=1, max_length=100)]
+    url: Annotated[str, Field(max_length=2000, description="absolute; no scheme that runs code")] | None = None
+
+
+class PushWords(Asked):
+    """One push, in the sender's own words: all of it at most 4096 bytes as JSON.
+
+    An alert that is missing is made from title and body, unless the push is a silent one.
+    """
+
+    aps: Annotated[dict[str, Any], Field(description="Apple's keys; those that are not known pass")] | None = None
+    data: Annotated[dict[str, Any], Field(description="for the app itself")] | None = None
+    image_url: Annotated[str, Field(max_length=2000, pattern=r"^https:")] | None = None
+    actions: Annotated[list[Action], Field(min_length=1, max_length=4)] | None = None
+    wake: Annotated[Literal[10, 5, 1], Field(description="how eagerly the device wakes")] | None = None
+
+
 class Words(Asked):
     """The sender's own words; what a channel lacks it takes from title and body."""
 
@@ -51,6 +72,7 @@ class Words(Asked):
     body: Annotated[str, Field(min_length=1, max_length=16_384)] | None = None
     email: EmailWords | None = None
     sms: SmsWords | None = None
+    push: PushWords | None = None
 
 
 class NotificationRequestBody(Asked):
@@ -67,7 +89,13 @@ class NotificationRequestBody(Asked):
     category: Name | None = None
     collapse_id: (
         Annotated[
-            str, Field(min_length=1, max_length=64, description="For push. Kept, and without effect on email and SMS.")
+            str,
+            Field(
+                min_length=1,
+                max_length=64,
+                description="A newer push with the same id replaces an older one that was not shown. Kept, and without "
+                "effect on email and SMS.",
+            ),
         ]
         | None
     ) = None
@@ -144,6 +172,21 @@ CONTENT_EXAMPLE: dict[str, Any] = {
     "to": {"phone": "+33612345678"},
     "content": {"body": "Your parcel has left."},
     "channels": ["sms"],
+}
+PUSH_EXAMPLE: dict[str, Any] = {
+    "to": "user-42",
+    "content": {
+        "title": "Goal!",
+        "body": "Two to one, in the 87th minute.",
+        "push": {
+            "aps": {"sound": "default", "thread-id": "match-17"},
+            "data": {"match": 17},
+            "actions": [{"id": "open", "title": "See the table", "url": "https://example.org/table"}],
+        },
+    },
+    "channels": ["push"],
+    "collapse_id": "match-17",
+    "expires_in_s": 600,
 }
 ACCEPTED_EXAMPLE: dict[str, Any] = {
     "id": "01930b7a-6c00-7f2e-8a51-5d3c2b1a0000",

@@ -91,7 +91,8 @@ def _pass_devices(case: Case) -> Decision:
     counts = {"devices": len(known.devices), "foreign_devices": known.foreign_devices}
     if known.devices:
         return Decision.passed(Gate.RECIPIENT, Channel.PUSH, **counts)
-    reason = Reason.DEVICE_GONE if case.request.to.names_device else Reason.NO_DEVICE
+    is_gone = case.request.to.names_device and not known.foreign_devices
+    reason = Reason.DEVICE_GONE if is_gone else Reason.NO_DEVICE
     return Decision.suppress(Gate.RECIPIENT, reason, Channel.PUSH, **counts)
 
 

@@ -86,7 +86,7 @@ def test_every_json_body_and_answer_has_an_example_that_fits() -> None:
                 assert shown, (method, path)
 
 
-@pytest.mark.parametrize("example", [sending.ONE_EXAMPLE, sending.CONTENT_EXAMPLE])
+@pytest.mark.parametrize("example", [sending.ONE_EXAMPLE, sending.CONTENT_EXAMPLE, sending.PUSH_EXAMPLE])
 def test_examples_fit_their_schema_and_are_taken(example: dict[str, Any]) -> None:
     jsonschema.validate(example, schema_of("NotificationRequestBody"))
 
@@ -108,7 +108,7 @@ def test_a_problem_fits_its_schema() -> None:
         {"to": "u", "template": "t", "fallback": []},
         {"to": {"device_token": "a", "user": 3}, "template": "t"},
         {"to": "u", "template": "t", "channels": ["in_app"]},
-        {"to": "u", "content": {"push": {}}},
+        {"to": "u", "content": {"push": {"wake": 7}}},
         {"to": "u", "template": "t", "nonsense": 1},
         {"to": "u", "template": "t", "expires_in_s": "12"},
         {"to": "u", "template": "t", "priority": "urgent"},

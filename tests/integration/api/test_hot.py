@@ -40,7 +40,6 @@ def test_what_was_asked_reaches_accept_as_it_was_meant(door: Door) -> None:
         ({"channels": ["email", "webhook"]}, "/channels/1"),
         ({"channels": ["in_app"]}, "/channels/0"),
         ({"fallback": [{"channel": "sms"}]}, "/fallback"),
-        ({"content": {"title": "a", "body": "b", "push": {"wake": 10}}}, "/content/push"),
     ],
 )
 def test_what_does_not_exist_yet_is_named_and_not_ignored(door: Door, part: dict[str, object], pointer: str) -> None:

@@ -107,9 +107,12 @@ async def test_an_unknown_device_is_refused_and_a_gone_one_suppressed(
 
     with pytest.raises(RequestRefused, match="unknown_recipient"):
         await _push(batcher, tenant, device_token="never seen")
+    await a_device(hot_pool, tenant, app, token="elsewhere", provider="fcm")
     gone = await _push(batcher, tenant, device_token="gone")
+    foreign = await _push(batcher, tenant, device_token="elsewhere")
 
     assert gone.reason is Reason.DEVICE_GONE
+    assert foreign.reason is Reason.NO_DEVICE
 
 
 async def test_a_device_of_another_tenant_is_unknown(batcher: Batcher, hot_pool: asyncpg.Pool, tenant: UUID) -> None:

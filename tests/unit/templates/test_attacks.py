@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from domain.content import EmailContent
+from domain.content import EmailContent, SmsContent
 from domain.errors import Misconfigured, Permanent
 from domain.lanes import Channel
 from domain.reasons import Reason
@@ -17,7 +17,9 @@ PAGE = {"email.subject.txt": "{{ x }}", "email.txt": "{{ x }}", "email.html": '<
 
 
 def _sms(write: Write, words: str, data: dict[str, Any]) -> str:
-    return render(write({"sms.txt": words}), Channel.SMS, data, locale=None, person=NOBODY, unsubscribe_url=None).text
+    content = render(write({"sms.txt": words}), Channel.SMS, data, locale=None, person=NOBODY, unsubscribe_url=None)
+    assert isinstance(content, SmsContent)
+    return content.text
 
 
 def _email(write: Write, files: dict[str, str], data: dict[str, Any]) -> EmailContent:

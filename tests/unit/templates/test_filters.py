@@ -2,6 +2,7 @@
 
 import pytest
 
+from domain.content import SmsContent
 from domain.errors import Permanent
 from domain.lanes import Channel
 from domain.reasons import Reason
@@ -12,7 +13,9 @@ from tests.unit.templates.conftest import Write
 def _say(write: Write, expression: str, value: object, timezone: str | None = None) -> str:
     message = write({"sms.txt": "{{ " + expression + " }}"})
     person = Person(None, timezone, None)
-    return render(message, Channel.SMS, {"x": value}, locale=None, person=person, unsubscribe_url=None).text
+    content = render(message, Channel.SMS, {"x": value}, locale=None, person=person, unsubscribe_url=None)
+    assert isinstance(content, SmsContent)
+    return content.text
 
 
 @pytest.mark.parametrize(

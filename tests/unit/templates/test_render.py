@@ -17,7 +17,9 @@ NOBODY = Person(None, None, None)
 
 
 def _sms(message: Message, data: dict[str, Any], locale: str | None = None, person: Person = NOBODY) -> str:
-    return render(message, Channel.SMS, data, locale=locale, person=person, unsubscribe_url=None).text
+    content = render(message, Channel.SMS, data, locale=locale, person=person, unsubscribe_url=None)
+    assert isinstance(content, SmsContent)
+    return content.text
 
 
 def _email(message: Message, data: dict[str, Any]) -> EmailContent:
@@ -164,7 +166,7 @@ def test_words_of_a_request_become_an_sms(content: Content, expected: str) -> No
     [
         (Content(body="B"), Channel.EMAIL, Reason.TEMPLATE_ERROR),
         (Content(email=EmailParts("S", "X")), Channel.SMS, Reason.TEMPLATE_ERROR),
-        (Content(title="T", body="B"), Channel.PUSH, Reason.TEMPLATE_ERROR),
+        (Content(email=EmailParts("S", "X")), Channel.PUSH, Reason.TEMPLATE_ERROR),
         (Content(title="T", body="x" * (MAX_SIZE_BYTES + 1)), Channel.EMAIL, Reason.CONTENT_TOO_LARGE),
         (
             Content(email=EmailParts("S", "X", "x" * (MAX_SIZE_BYTES + 1))),

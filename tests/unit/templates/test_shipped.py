@@ -1,11 +1,13 @@
 """Every shipped message renders with its sample, in every channel and locale."""
 
+import json
 from html.parser import HTMLParser
 
 import pytest
 
-from domain.content import EmailContent, SmsContent
+from domain.content import EmailContent, PushContent, SmsContent
 from domain.lanes import Channel
+from domain.payload import faults_of
 from templates.catalog import Catalog, Message, check
 from templates.render import Person, render
 
@@ -56,6 +58,10 @@ def test_a_shipped_message_renders_with_its_sample(
 
     content = render(message, channel, message.sample, locale=locale, person=reader, unsubscribe_url=URL)
 
+    if isinstance(content, PushContent):
+        assert faults_of(json.loads(content.payload)) == []
+        assert b"{{" not in content.payload
+        return
     assert content.text.strip()
     assert "{{" not in content.text
     if isinstance(content, EmailContent):
@@ -80,7 +86,7 @@ def test_a_shipped_message_renders_with_only_what_its_schema_requires(
     content = render(message, channel, least, locale=locale, person=stranger, unsubscribe_url=None)
 
     assert check(message, [channel], least) == []
-    assert "None" not in content.text
+    assert "None" not in (content.payload.decode() if isinstance(content, PushContent) else content.text)
 
 
 @pytest.mark.parametrize("message", _messages(), ids=lambda message: message.name)
