@@ -5,29 +5,19 @@ import os
 from contextlib import AsyncExitStack
 from functools import partial
 
+from api.accepting import open_accepting
 from api.app import create_app
 from api.auth import Keys, finder
 from api.dependencies import House
 from api.limits import KeyLimits
 from api.server import listen, serve
-from domain.errors import Unavailable
-from fanout.accept import Intake, peek
-from fanout.admission import Admission
-from fanout.batch import Batcher
-from fanout.limits import Policy
-from fanout.publish import publish_now
+from fanout.accept import peek
 from migrations.state import need_current_schema
-from plumbing.broker.connection import connect
-from plumbing.broker.publisher import Publisher
-from plumbing.cache import Cache
 from plumbing.database import borrow
 from plumbing.health import Check
-from plumbing.limiter import Limiter
 from plumbing.resources import Resources, open_resources
-from plumbing.role import stop_by_signal
+from plumbing.role import need_connection, need_redis, stop_by_signal
 from plumbing.settings import Settings
-from preferences.categories import Categories
-from templates.catalog import SHIPPED, Catalog
 
 
 async def run(settings: Settings) -> None:
@@ -54,49 +44,24 @@ def tell_ready(url: str) -> None:
 
 async def open_house(resources: Resources, stack: AsyncExitStack) -> House:
     """Everything that routes need; `stack` closes it, the batcher first. Raises Unavailable, Misconfigured."""
-    settings, pool, cache = resources.settings, resources.hot_pool, resources.cache
-    connection = await connect(settings.need("amqp_url"), "carillon api publishing")
-    stack.push_async_callback(connection.close)
-    publisher = await Publisher.open(connection)
-    stack.push_async_callback(publisher.close)
-    limiter, categories = Limiter(cache), Categories()
-    catalog = Catalog([SHIPPED, *([settings.template_path] if settings.template_path else [])])
-    policy = Policy(
-        key_per_s=settings.key_limit_per_s,
-        key_burst=settings.key_limit_burst,
-        user_per_hour=settings.user_limit_per_hour,
-        user_burst=settings.user_limit_burst,
-    )
-    intake = Intake(pool, cache, limiter, resources.seal, catalog, categories, policy)
-    batcher = Batcher(intake, partial(publish_now, publisher), open_lanes=Admission(publisher).open_lanes)
-    batcher.open()
-    stack.push_async_callback(batcher.close)
+    accepting = await open_accepting(resources, stack, "carillon api publishing")
+    settings, pool, cache, intake = resources.settings, resources.hot_pool, resources.cache, accepting.intake
     return House(
         settings=settings,
         keys=Keys(finder(pool)),
-        batcher=batcher,
+        batcher=accepting.batcher,
         peek=partial(peek, intake),
-        limiter=KeyLimits(limiter, settings),
+        limiter=KeyLimits(intake.limiter, settings),
         seal=resources.seal,
         hot_pool=pool,
         engine=resources.engine,
         cache=cache,
-        categories=categories,
-        catalog=catalog,
-        publish_receipts=publisher.publish_receipts,
+        categories=intake.categories,
+        catalog=intake.catalog,
+        publish_receipts=accepting.publisher.publish_receipts,
         checks={
             "postgres": Check(partial(pool.fetchval, "SELECT 1")),
-            "redis": Check(partial(_need_redis, cache), is_required=False),
-            "rabbitmq": Check(partial(_need_rabbitmq, publisher), is_required=False),
+            "redis": Check(partial(need_redis, cache), is_required=False),
+            "rabbitmq": Check(partial(need_connection, accepting.publisher), is_required=False),
         },
     )
-
-
-async def _need_redis(cache: Cache) -> None:
-    if not await cache.ping():
-        raise Unavailable("Redis")
-
-
-async def _need_rabbitmq(publisher: Publisher) -> None:
-    if not publisher.is_connected:
-        raise Unavailable("RabbitMQ", "the connection is lost")

@@ -124,8 +124,11 @@ def configure(app: ASGIApp) -> uvicorn.Config:
     )
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket that other api processes may share; port 0 takes a free one. Misconfigured when it cannot."""
+def listen(host: str, port: int, *, settings: str = "CARILLON_API_HOST, CARILLON_API_PORT") -> socket.socket:
+    """A listening socket that other processes of this role may share; port 0 takes a free one.
+
+    Misconfigured when it cannot be had; `settings` says where its address was set.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -135,9 +138,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise Misconfigured(
-            f"cannot listen on {host}:{port} (CARILLON_API_HOST, CARILLON_API_PORT): {error.strerror}"
-        ) from error
+        raise Misconfigured(f"cannot listen on {host}:{port} ({settings}): {error.strerror}") from error
     listener.setblocking(False)
     return listener
 

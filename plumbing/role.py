@@ -44,9 +44,22 @@ async def need_connection(connected: Connected) -> None:
         raise Unavailable("RabbitMQ", "the connection is lost")
 
 
-def tell_ready(role: str, metrics_url: str) -> None:
-    """Say on standard output, in one line of JSON, that the role works now."""
-    print(json.dumps({"ready": role, "metrics_url": metrics_url, "pid": os.getpid()}), flush=True)
+class Pinged(Protocol):
+    """Something that can be asked whether it answers."""
+
+    async def ping(self) -> bool: ...
+
+
+async def need_redis(cache: Pinged) -> None:
+    """A health probe: Unavailable while Redis does not answer."""
+    if not await cache.ping():
+        raise Unavailable("Redis")
+
+
+def tell_ready(role: str, metrics_url: str, *, url: str | None = None) -> None:
+    """Say on standard output, in one line of JSON, that the role works now; `url` is its door, when it has one."""
+    door = {} if url is None else {"url": url}
+    print(json.dumps({"ready": role, **door, "metrics_url": metrics_url, "pid": os.getpid()}), flush=True)
 
 
 async def watch(stop: asyncio.Event, tick: Callable[[], str | None], *, stale_s: float = STALE_S) -> None:

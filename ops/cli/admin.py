@@ -1,13 +1,11 @@
 """The verbs of administration: tenants and their API keys."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from domain.notification import Mode
-from ops.cli.door import fail, settings
+from ops.cli.database import with_database
 
 if TYPE_CHECKING:
     import asyncpg
@@ -45,7 +43,7 @@ def create_key(
         owner = await tenants.tenant_id(conn, tenant)
         await tenants.store_key(conn, owner, key=key, name=name, mode=mode, scopes=wanted)
 
-    _with_database(make)
+    with_database(make)
     typer.echo(key)
 
 
@@ -58,7 +56,7 @@ def list_keys() -> None:
             state = f"revoked {key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else ",".join(key.scopes)
             typer.echo(f"{key.id}  {key.prefix}…  {key.mode:<4}  {key.tenant:<12} {key.name:<16} {state}")
 
-    _with_database(show)
+    with_database(show)
 
 
 def revoke_key(key: Annotated[str, typer.Argument(help="Its id, its first 14 characters, or the key.")]) -> None:
@@ -69,7 +67,7 @@ def revoke_key(key: Annotated[str, typer.Argument(help="Its id, its first 14 cha
         count = await tenants.revoke_key(conn, key)
         typer.echo(f"{count} revoked" if count else "was revoked before")
 
-    _with_database(end)
+    with_database(end)
 
 
 def create_tenant(name: Annotated[str, typer.Argument(help="Unique; a short word.")]) -> None:
@@ -79,29 +77,8 @@ def create_tenant(name: Annotated[str, typer.Argument(help="Unique; a short word
     async def make(conn: "asyncpg.Connection") -> None:
         typer.echo(str(await tenants.create_tenant(conn, name)))
 
-    _with_database(make)
+    with_database(make)
 
 
 def _only_create() -> None:
     """Keeps `create` a sub-verb though it is the only one."""
-
-
-def _with_database(act: "Callable[[asyncpg.Connection], Awaitable[None]]") -> None:
-    """Run `act` on the database that was set, else on that of the `up` that runs here."""
-    from ops.stack.database import connected  # lazy: asyncpg
-    from ops.stack.home import Home
-
-    chosen = settings()
-    if chosen.database_url is not None:
-        url = chosen.need("database_url")
-    else:
-        run = Home(chosen.data_path.absolute()).read_run()
-        if run is None:
-            fail("no database: CARILLON_DATABASE_URL is not set and no `carillon up` runs here")
-        url = run.database_url
-
-    async def work() -> None:
-        async with connected(url) as conn:
-            await act(conn)
-
-    asyncio.run(work())

@@ -25,6 +25,7 @@ Slots = Annotated[int, typer.Option(min=0, help="Provider calls in flight; 0 tak
 def register(app: typer.Typer) -> None:
     """Add the verbs to `app`."""
     app.command()(api)
+    app.command()(door)
     app.command()(worker)
     app.command()(scheduler)
     app.command()(simulated)
@@ -40,6 +41,17 @@ def api() -> None:
         return run(settings)
 
     _run("api", role)
+
+
+def door() -> None:
+    """Run the provider door: takes pushes as Apple's push service does (one role, for production)."""
+
+    def role(settings: "Settings") -> Coroutine[Any, Any, None]:
+        from api.apns.run import run  # lazy: the role's own world
+
+        return run(settings)
+
+    _run("door", role)
 
 
 def worker(channels: Channels = "", priorities: Priorities = "", slots: Slots = 0) -> None:

@@ -1,0 +1,131 @@
+"""The server under the provider door: HTTP/2 and HTTP/1.1 over TLS on one port, in this process and on its event loop.
+
+It is granian's embeddable server (docs/decisions/0013): the protocols and TLS run in its own threads, and requests
+come to our loop one by one, so that they meet in the one batcher of this process.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from granian._granian import SocketHolder
+from granian.constants import Interfaces, SSLProtocols
+from granian.http import HTTP1Settings, HTTP2Settings
+from granian.log import LogLevels
+from granian.server.embed import Server
+
+from domain.errors import Misconfigured
+
+MAX_STREAMS = 1000
+"""Requests under way on one connection, as Apple allows."""
+
+MAX_CONNECTIONS = 4096
+MAX_HEADER_BYTES = 16 * 1024
+WINDOW_BYTES = 1024 * 1024
+PING_MS, PING_TIMEOUT_S = 60_000, 20
+"""A connection that is still open but leads nowhere is noticed within these."""
+
+HEAD_TIMEOUT_MS = 10_000
+STOP_TIMEOUT_S = 5.0
+
+Header = tuple[str, str]
+
+
+class Headers(Protocol):
+    """The headers of a request; names are lower-case."""
+
+    def keys(self) -> list[str]: ...
+    def get_all(self, key: str) -> list[str]: ...
+
+
+class Scope(Protocol):
+    """The head of a request, as the server gives it (RSGI)."""
+
+    @property
+    def proto(self) -> str: ...
+    @property
+    def http_version(self) -> str: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def headers(self) -> Headers: ...
+
+
+class Exchange(Protocol):
+    """The body of a request, in parts, and the way back."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    def response_empty(self, status: int, headers: Sequence[Header]) -> None: ...
+    def response_bytes(self, status: int, headers: Sequence[Header], body: bytes) -> None: ...
+
+
+Application = Callable[[Any, Any], Awaitable[None]]
+"""Answers one request: (Scope, Exchange). It must not raise."""
+
+
+class _Server(Server):
+    """granian's server on a socket that is bound already, so that a free port can be told before the first client."""
+
+    def __init__(self, listener: socket.socket, application: Application, **settings: Any) -> None:
+        super().__init__(application, **settings)
+        self._listener = listener
+
+    def _init_shared_socket(self) -> None:
+        holder: Any = SocketHolder  # its stub says less than it takes
+        self._shd = holder(os.dup(self._listener.fileno()), False, self.backlog)
+
+
+@contextlib.asynccontextmanager
+async def open_server(
+    listener: socket.socket, application: Application, *, certificate: Path, private_key: Path
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Serve as long as the context lasts; the task ends early only when the server failed.
+
+    At the end connections are told to go away (GOAWAY), and what is still under way is cut after STOP_TIMEOUT_S.
+    Misconfigured when the certificate or its key cannot be used.
+    """
+    server = _configure(listener, application, certificate, private_key)
+    serving = asyncio.create_task(server.serve())
+    try:
+        yield serving
+    finally:
+        server.stop()  # type: ignore[no-untyped-call]  # that is how it is ended
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(serving, STOP_TIMEOUT_S)
+
+
+def _configure(listener: socket.socket, application: Application, certificate: Path, private_key: Path) -> _Server:
+    try:
+        return _Server(
+            listener,
+            application,
+            interface=Interfaces.RSGI,
+            ssl_cert=certificate,
+            ssl_key=private_key,
+            ssl_protocol_min=SSLProtocols.tls12,
+            http2_settings=HTTP2Settings(
+                initial_connection_window_size=WINDOW_BYTES,
+                initial_stream_window_size=WINDOW_BYTES,
+                keep_alive_interval=PING_MS,
+                keep_alive_timeout=PING_TIMEOUT_S,
+                max_concurrent_streams=MAX_STREAMS,
+                max_headers_size=MAX_HEADER_BYTES,
+            ),
+            http1_settings=HTTP1Settings(header_read_timeout=HEAD_TIMEOUT_MS, max_buffer_size=MAX_HEADER_BYTES),
+            backlog=1024,
+            backpressure=MAX_CONNECTIONS,
+            websockets=False,
+            log_level=LogLevels.error,
+            log_dictconfig={"handlers": {}, "loggers": {"_granian": {"handlers": [], "propagate": True}}},
+        )
+    except (OSError, ValueError) as error:
+        raise Misconfigured(
+            f"the provider door cannot use {certificate} with {private_key} (CARILLON_DOOR_CERTIFICATE, "
+            f"CARILLON_DOOR_PRIVATE_KEY): {error}"
+        ) from error
