@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from api.auth import Key, Keys, Scope, authenticate
 from api.body import BodyLimits
 from api.limits import KeyLimiter
+from channels.push.apps import Apps
+from channels.push.tokens import Tokens
 from domain.clock import Clock, utc_now
 from domain.errors import RequestRefused
 from domain.notification import NotificationRequest
@@ -65,6 +67,8 @@ class House:
     cache: Cache
     categories: Categories
     catalog: Catalog
+    apps: Apps
+    tokens: Tokens
     publish_receipts: PublishReceipts
     checks: Mapping[str, Check] = field(default_factory=dict)
     clock: Clock = utc_now

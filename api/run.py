@@ -11,6 +11,8 @@ from api.auth import Keys, finder
 from api.dependencies import House
 from api.limits import KeyLimits
 from api.server import listen, serve
+from channels.push.apps import Apps
+from channels.push.tokens import Tokens
 from fanout.accept import peek
 from migrations.state import need_current_schema
 from plumbing.database import borrow
@@ -58,6 +60,8 @@ async def open_house(resources: Resources, stack: AsyncExitStack) -> House:
         cache=cache,
         categories=intake.categories,
         catalog=intake.catalog,
+        apps=Apps(pool),
+        tokens=Tokens(pool, cache),
         publish_receipts=accepting.publisher.publish_receipts,
         checks={
             "postgres": Check(partial(pool.fetchval, "SELECT 1")),

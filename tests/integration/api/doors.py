@@ -115,6 +115,8 @@ def make_house(batcher: FakeBatcher, ring: KeyRing, **changes: Any) -> House:
         cache=UNREACHED,
         categories=UNREACHED,
         catalog=UNREACHED,
+        apps=UNREACHED,
+        tokens=UNREACHED,
         publish_receipts=UNREACHED,
         body_limits=BodyLimits(timeout_s=0.5),
     )
