@@ -45,7 +45,9 @@ def ps() -> None:
         started_at = start_time(pid)
         age = f"{time.time() - started_at:.0f} s" if started_at else "gone"
         typer.echo(f"{name:<14} {pid:>8}  {age}")
-    typer.echo(f"{'api':<14} {run.api_url}")
+    for name, url in (("api", run.api_url), ("gateway", run.gateway_url), ("provider", run.provider_url)):
+        if url:
+            typer.echo(f"{name:<14} {url}")
 
 
 def logs(
@@ -113,12 +115,16 @@ async def _up(stack: StackChoice, port: int | None) -> int:
 
 
 def _show(platform: "Platform", took_s: float) -> None:
+    from ops.stack.platform import CERTIFICATES  # lazy
+
     run = platform.run
     assert run is not None  # noqa: S101  # `running` yields only when everything is healthy
     parts = " · ".join(f"{server.about} ({server.way})" for server in (platform.servers[part] for part in Part))
+    authority = platform.home.folder / CERTIFICATES / "door-ca.pem"
     lines = [
         f"carillon is up after {took_s:.1f} s, on {parts}",
         f"  API        {run.api_url}   (described at {run.api_url}/openapi.json)",
+        f"  provider   {run.provider_url}   (for APNs clients; trust {authority})",
         f"  key        {run.api_key}",
         f"  test key   {run.test_key}",
     ]

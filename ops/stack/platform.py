@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pydantic import SecretStr
 
 from domain.errors import CarillonError, Misconfigured
+from ops.stack.certificate import development_certificate
 from ops.stack.choice import choose, prepare
 from ops.stack.database import connected, create_database, migrate, sibling_url
 from ops.stack.home import Home, Keys, Run
@@ -17,7 +18,7 @@ from ops.stack.logs import Follower, as_error
 from ops.stack.parts import Part, StackChoice, Way
 from ops.stack.ports import is_free, prefer
 from ops.stack.reach import check_url
-from ops.stack.roles import api_role, background_role, metrics_ports, simulated_role
+from ops.stack.roles import Doors, all_roles, choose_doors, simulated_role
 from ops.stack.seed import seed
 from ops.stack.server import Server
 from ops.stack.supervisor import Stage, Supervisor
@@ -27,6 +28,8 @@ _DATABASE = "carillon"
 _USUAL_PORT = 8000
 _NEEDED_BYTES = 256 * 1024 * 1024
 _ECHO_S = 0.3
+CERTIFICATES = "certificates"
+"""Folder in the data folder: the development certificate of the provider door, and the authority that signed it."""
 
 
 class AlreadyRunning(Exception):
@@ -72,11 +75,11 @@ async def running(
     _need_room(home)
     platform = Platform(home, home.keys(), Supervisor(say), say)
     platform.supervisor.on_change = platform.write_run
-    api_port = _api_port(settings, port, say)
+    doors = choose_doors(settings, _api_port(settings, port, say))
     platform.supervisor.open()
     watching: list[asyncio.Task[None]] = []
     try:
-        await _start(platform, settings, choice=choice, api_port=api_port)
+        await _start(platform, settings, choice=choice, doors=doors)
         platform.write_run()
         watching = [asyncio.create_task(platform.supervisor.watch()), asyncio.create_task(_echo_errors(platform))]
         yield platform
@@ -91,7 +94,7 @@ async def running(
         os.close(lock)
 
 
-async def _start(platform: Platform, settings: Settings, *, choice: StackChoice, api_port: int) -> None:
+async def _start(platform: Platform, settings: Settings, *, choice: StackChoice, doors: Doors) -> None:
     urls = {
         Part.POSTGRES: _text(settings.database_url),
         Part.REDIS: _text(settings.redis_url),
@@ -99,7 +102,7 @@ async def _start(platform: Platform, settings: Settings, *, choice: StackChoice,
     }
     ways = choose(choice, urls)
     secret_key = _text(settings.secret_key) or platform.keys.secret_key
-    env = _own_settings(platform, settings, api_port)
+    env = _own_settings(platform, settings, doors)
     is_simulated = not (_text(settings.smtp_url) and _text(settings.sms_url))
     simulated, where = simulated_role(platform.home, env)
     try:
@@ -112,23 +115,16 @@ async def _start(platform: Platform, settings: Settings, *, choice: StackChoice,
         env |= stack
         env.setdefault("CARILLON_SMTP_URL", _text(settings.smtp_url) or where["smtp_url"])
         env.setdefault("CARILLON_SMS_URL", _text(settings.sms_url) or where["sms_url"])
-        ports = metrics_ports("worker", "scheduler")
-        roles = [api_role(platform.home, env, port=api_port)]
-        roles += [background_role(role, platform.home, env, metrics_port=port) for role, port in ports.items()]
         async with asyncio.TaskGroup() as group:
-            for role in roles:
+            for role in all_roles(platform.home, env, doors):
                 group.create_task(platform.supervisor.start(role, Stage.ROLES, within_s=30.0))
     except BaseExceptionGroup as errors:
         raise _first_of(errors) from None
-    api_url = f"http://{settings.api_host}:{api_port}"
     platform.run = Run(
-        api_url=api_url,
-        gateway_url=None,
-        provider_url=None,
-        metrics_urls={
-            "api-1": f"{api_url}/metrics",
-            **{f"{role}-1": f"http://127.0.0.1:{port}/metrics" for role, port in ports.items()},
-        },
+        api_url=doors.api_url,
+        gateway_url=doors.gateway_url if "gateway" in doors.metrics_ports else None,
+        provider_url=doors.provider_url,
+        metrics_urls=doors.metrics_urls,
         api_key=platform.keys.api_key,
         test_key=platform.keys.test_key,
         app_key=None,
@@ -188,15 +184,19 @@ async def _republish(platform: Platform) -> None:
         platform.say(f"the broker forgot; {count} envelopes will be published again")
 
 
-def _own_settings(platform: Platform, settings: Settings, api_port: int) -> dict[str, str]:
+def _own_settings(platform: Platform, settings: Settings, doors: Doors) -> dict[str, str]:
     """What `up` decides for the roles; what was set from outside stays."""
     keys = platform.keys
-    api_url = f"http://{settings.api_host}:{api_port}"
+    certificate, private_key = settings.door_certificate, settings.door_private_key
+    if certificate is None or private_key is None:
+        certificate, private_key, _ = development_certificate(platform.home.folder / CERTIFICATES)
     is_public_default = settings.public_url == Settings.model_fields["public_url"].default
     return {
         "CARILLON_SECRET_KEY": _text(settings.secret_key) or keys.secret_key,
         "CARILLON_SMS_CALLBACK_SECRET": _text(settings.sms_callback_secret) or keys.sms_callback_secret,
-        "CARILLON_PUBLIC_URL": api_url if is_public_default else settings.public_url,
+        "CARILLON_PUBLIC_URL": doors.api_url if is_public_default else settings.public_url,
+        "CARILLON_DOOR_CERTIFICATE": str(certificate.absolute()),
+        "CARILLON_DOOR_PRIVATE_KEY": str(private_key.absolute()),
         "PYTHONUNBUFFERED": "1",
     }
 
