@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from api import errors, hot
+from api import errors, hot, to_device
 from api.dependencies import House
 from api.door import Door
 from api.openapi import describe
@@ -32,7 +32,7 @@ def create_app(house: House) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.house = house
-    app.router.routes[0:0] = hot.routes()
+    app.router.routes[0:0] = [*hot.routes(), *to_device.routes()]
     for family in (
         notifications,
         explain,

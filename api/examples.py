@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from api.schemas.sending import ACCEPTED_EXAMPLE
+from api.schemas.sending import ACCEPTED_EXAMPLE, DEVICE_TOLD_EXAMPLE
 
 _ID = "01930b7a-6c00-7f2e-8a51-5d3c2b1a0000"
 _DELIVERY_ID = "01930b7a-6c00-7f2e-8a51-5d3c2b1a0001"
@@ -23,6 +23,7 @@ _FACTS: dict[str, Any] = {"status": "sent", "provider": "smtp", "answer": "250 2
 _DELIVERY: dict[str, Any] = {
     "id": _DELIVERY_ID,
     "channel": "email",
+    "device_id": None,
     "status": "sent",
     "reason": None,
     "attempt": 1,
@@ -147,6 +148,7 @@ _FORECAST: dict[str, Any] = {
 EXAMPLES: dict[tuple[str, str], Example] = {
     ("/api/v1/notifications", "post"): Example(told=ACCEPTED_EXAMPLE),
     ("/api/v1/notifications/bulk", "post"): Example(told=_BULK),
+    ("/api/v1/notifications/device/{token}", "post"): Example(told=DEVICE_TOLD_EXAMPLE),
     ("/api/v1/notifications", "get"): Example(told={"items": [_IN_LIST], "next_cursor": None}),
     ("/api/v1/notifications/stats", "get"): Example(
         told={"since": _AT, "as_of": _LATER, "items": [{"group": {"channel": "email"}, "status": "sent", "count": 644}]}

@@ -3,6 +3,8 @@
 What they take and answer is described for OpenAPI in `schemas.notification`; a test holds the two together.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -41,26 +43,31 @@ async def send_one(request: Request) -> Response:
     """Take one notification: 202 once it is in PostgreSQL. RequestRefused, Unavailable."""
     house: House = request.app.state.house
     request.scope["route_path"] = PATH
-    sender = _sender(await identify(request, house.keys, Scope.SEND))
+    sender = sender_of(await identify(request, house.keys, Scope.SEND))
     limits = house.body_limits
     document = await read_document(request, limits.size_bytes, timeout_s=limits.timeout_s)
     refuse_faults(document.faults)
     key = _key(request, sender, PATH, document.value)
     wanted = read_request(document.value, now=house.clock())
     accepted = await house.batcher.submit(Item(sender, wanted, key))
+    return tell(accepted)
+
+
+def tell(accepted: Accepted, more: Mapping[str, Any] = MappingProxyType({})) -> Response:
+    """The 202 of one notification, with `more` in its body: where it is found, what its key has left."""
     headers = {"location": f"{PATH}/{accepted.id}"}
     if accepted.limit is not None:
         headers |= accepted.limit.headers(KEY_POLICY)
     if accepted.replayed:
         headers["idempotent-replayed"] = "true"
-    return _json(accepted.answer(), headers)
+    return _json(accepted.answer() | dict(more), headers)
 
 
 async def send_bulk(request: Request) -> Response:
     """Take up to a thousand, each with a result of its own, in order. RequestRefused, Unavailable for the whole."""
     house: House = request.app.state.house
     request.scope["route_path"] = BULK_PATH
-    sender = _sender(await identify(request, house.keys, Scope.SEND))
+    sender = sender_of(await identify(request, house.keys, Scope.SEND))
     limits = house.body_limits
     document = await read_document(request, limits.bulk_size_bytes, timeout_s=limits.timeout_s)
     items, faults = _items(document)
@@ -80,7 +87,8 @@ async def send_bulk(request: Request) -> Response:
     return _json(answer, {"idempotent-replayed": "true"} if accepted.replayed else {})
 
 
-def _sender(key: Key) -> Sender:
+def sender_of(key: Key) -> Sender:
+    """Whose key it is, as accept wants to know it."""
     return Sender(key.tenant_id, key.mode, key.id, key.prefix)
 
 

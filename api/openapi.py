@@ -16,6 +16,8 @@ from api.examples import EXAMPLES, Example
 from api.hot import BULK_PATH, PATH
 from api.schemas import people, sending
 from api.schemas.base import Problem
+from api.to_device import APPLES_HEADERS
+from api.to_device import PATH as DEVICE_PATH
 
 _PREFERENCES = "/api/v1/users/{user}/preferences"
 _READ_ELSEWHERE: dict[tuple[str, str], type[BaseModel]] = {
@@ -72,8 +74,9 @@ def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, 
 
 def _add_schemas(document: dict[str, Any]) -> None:
     components = document.setdefault("components", {})
-    asked: list[type[BaseModel]] = [sending.NotificationRequestBody, sending.BulkRequestBody, *_READ_ELSEWHERE.values()]
-    told: list[type[BaseModel]] = [sending.AcceptedTold, sending.BulkTold, Problem]
+    hot: list[type[BaseModel]] = [sending.NotificationRequestBody, sending.BulkRequestBody, sending.DevicePushBody]
+    asked: list[type[BaseModel]] = [*hot, *_READ_ELSEWHERE.values()]
+    told: list[type[BaseModel]] = [sending.AcceptedTold, sending.BulkTold, sending.DeviceAcceptedTold, Problem]
     wanted: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [
         *((model, "validation") for model in asked),
         *((model, "serialization") for model in told),
@@ -90,7 +93,7 @@ def _add_schemas(document: dict[str, Any]) -> None:
 
 def _scopes(app: FastAPI) -> dict[tuple[str, str], Scope]:
     """Which scope each route needs, read from its dependencies."""
-    found = {(PATH, "post"): Scope.SEND, (BULK_PATH, "post"): Scope.SEND}
+    found = {(path, "post"): Scope.SEND for path in (PATH, BULK_PATH, DEVICE_PATH)}
     for route in app.routes:
         if isinstance(route, APIRoute):
             for dependency in route.dependant.dependencies:
@@ -153,6 +156,27 @@ def _add_hot(document: dict[str, Any]) -> None:
     bulk["responses"]["202"] = _answer(sending.BulkTold.__name__)
     paths.setdefault(PATH, {})["post"] = one
     paths.setdefault(BULK_PATH, {})["post"] = bulk
+    paths.setdefault(DEVICE_PATH, {})["post"] = _to_device()
+
+
+def _to_device() -> dict[str, Any]:
+    operation = _hot_operation(
+        "send_to_device",
+        "Send one push to one device, by its token",
+        sending.DevicePushBody.__name__,
+        {"alert": {"value": sending.DEVICE_EXAMPLE}},
+    )
+    token = {"name": "token", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+    numbers = ({"type": "integer"}, {"type": "integer"}, {"type": "string", "maxLength": 64})
+    headers = [
+        {"name": name, "in": "header", "required": False, "description": "where the body is silent", "schema": schema}
+        for name, schema in zip(APPLES_HEADERS.values(), numbers, strict=True)
+    ]
+    operation["parameters"] = [token, *headers, *operation["parameters"]]
+    operation["responses"]["202"] = _answer(sending.DeviceAcceptedTold.__name__)
+    operation["responses"]["202"]["headers"]["Location"] = {"schema": {"type": "string"}}
+    operation["responses"]["410"] = {"description": "the device is gone: forget its token"}
+    return operation
 
 
 def _hot_operation(name: str, summary: str, schema: str, examples: dict[str, Any]) -> dict[str, Any]:

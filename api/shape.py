@@ -53,7 +53,7 @@ def read_request(document: Any, *, now: datetime) -> NotificationRequest:
         content=content,
         channels=_channels(fields),
         priority=fields.choice("priority", Priority) or Priority.NORMAL,
-        category=_name(fields, "category"),
+        category=read_category(fields),
         collapse_id=read_collapse_id(fields),
         dedupe_key=fields.text("dedupe_key", MAX_ID),
         expires_in_s=fields.whole("expires_in_s", 1, MAX_EXPIRES_S),
@@ -168,6 +168,11 @@ def _checked(fields: Fields, name: str, longest: int, fault_of: Callable[[str], 
         fields.fault(name, detail)
         return None
     return text
+
+
+def read_category(fields: Fields) -> str | None:
+    """The name of a category; None when absent or wrong."""
+    return _name(fields, "category")
 
 
 def _name(fields: Fields, name: str) -> str | None:

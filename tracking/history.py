@@ -23,7 +23,7 @@ from domain.ids import delivery_range, first_id_at, notification_of
 from domain.lanes import Channel, Priority
 from domain.notification import NotificationStatus, derive_status
 from plumbing.database import postgres_errors
-from plumbing.tables import deliveries, events, notifications, users
+from plumbing.tables import deliveries, devices, events, notifications, users
 from tracking.views import (
     DeliveryView,
     EventView,
@@ -39,8 +39,13 @@ MAX_WALK = 2000
 _STEP = 250
 
 _NOTIFICATION = select(notifications, users.c.external_id).outerjoin(users, users.c.id == notifications.c.user_id)
+_DELIVERIES = select(deliveries, devices.c.id.label("device_id")).outerjoin(
+    devices, devices.c.id == deliveries.c.address_id
+)
 _DELIVERIES_OF = text("""
-SELECT d.* FROM unnest(:lows, :highs) k(low, high) JOIN deliveries d ON d.id > k.low AND d.id <= k.high ORDER BY d.id
+SELECT d.*, v.id AS device_id
+FROM unnest(:lows, :highs) k(low, high) JOIN deliveries d ON d.id > k.low AND d.id <= k.high
+LEFT JOIN devices v ON v.id = d.address_id ORDER BY d.id
 """).bindparams(bindparam("lows", type_=ARRAY(Uuid)), bindparam("highs", type_=ARRAY(Uuid)))
 
 
@@ -80,7 +85,7 @@ async def explain(engine: AsyncEngine, tenant_id: UUID, notification_id: UUID) -
             row = await _notification(conn, tenant_id, notification_id)
             if row is None:
                 return None
-            wanted = select(deliveries).where(deliveries.c.id > low, deliveries.c.id <= high).order_by(deliveries.c.id)
+            wanted = _DELIVERIES.where(deliveries.c.id > low, deliveries.c.id <= high).order_by(deliveries.c.id)
             found = (await conn.execute(wanted)).mappings().all()
             told = select(events).where(events.c.delivery_id > low, events.c.delivery_id <= high)
             history = [

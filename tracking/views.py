@@ -40,11 +40,15 @@ class AttemptView:
 
 @dataclass(slots=True)
 class DeliveryView:
-    """One delivery; `attempts` are filled where the notification was asked for alone, oldest first."""
+    """One delivery; `attempts` are filled where the notification was asked for alone, oldest first.
+
+    `device_id` is a push's device, as long as there is one.
+    """
 
     id: UUID
     channel: Channel
     address_id: UUID | None
+    device_id: UUID | None
     status: DeliveryStatus
     reason: Reason | None
     attempt: int
@@ -100,11 +104,12 @@ def event_view(row: Mapping[Any, Any]) -> EventView:
 
 
 def delivery_view(row: Mapping[Any, Any], events: Sequence[EventView] = ()) -> DeliveryView:
-    """A delivery from its row and its events."""
+    """A delivery from its row (with `device_id`, where the device still exists) and its events."""
     return DeliveryView(
         id=row["id"],
         channel=Channel.of(row["channel"]),
         address_id=row["address_id"],
+        device_id=row["device_id"],
         status=DeliveryStatus.of(row["status"]),
         reason=Reason.of(row["reason"]) if row["reason"] is not None else None,
         attempt=row["attempt"],

@@ -70,10 +70,11 @@ class AttemptTold(Told):
 
 
 class DeliveryTold(Told):
-    """One delivery: one address or device."""
+    """One delivery: one address or device. `device_id` is null for other channels, and once the device is erased."""
 
     id: UUID
     channel: Channel
+    device_id: UUID | None
     status: DeliveryStatus
     reason: Reason | None
     attempt: int

@@ -104,6 +104,21 @@ class NotificationRequestBody(Asked):
     send_at: Annotated[Moment, Field(description="at most a year ahead; what is past is now")] | None = None
 
 
+class DevicePushBody(Asked):
+    """One push to one device, in Apple's words; where it is silent, its `apns-` headers speak."""
+
+    payload: Annotated[dict[str, Any], Field(description="with `aps` in it; at most 4096 bytes as JSON")]
+    priority: (
+        Annotated[Literal[10, 5, 1], Field(description="the wake: at once, at the next window, batched")] | None
+    ) = None
+    expiration: (
+        Annotated[int, Field(ge=0, le=2**40, description="epoch seconds; 0: now or never. Without it, as its app says")]
+        | None
+    ) = None
+    collapse_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    category: Name | None = None
+
+
 class BulkRequestBody(Asked):
     """Up to a thousand notifications; each has a result of its own."""
 
@@ -129,6 +144,12 @@ class AcceptedTold(Told):
     reason: Reason | None = None
     duplicate_of: UUID | None = None
     deliveries: list[PlannedTold]
+
+
+class DeviceAcceptedTold(AcceptedTold):
+    """The answer to one push: `expired` when it was too late when it came, and is kept for the record only."""
+
+    expired: Literal[True] | None = None
 
 
 class BulkError(Told):
@@ -192,5 +213,22 @@ ACCEPTED_EXAMPLE: dict[str, Any] = {
     "id": "01930b7a-6c00-7f2e-8a51-5d3c2b1a0000",
     "status": "accepted",
     "deliveries": [{"id": "01930b7a-6c00-7f2e-8a51-5d3c2b1a0001", "channel": "email", "status": "queued"}],
+}
+DEVICE_EXAMPLE: dict[str, Any] = {
+    "payload": {"aps": {"alert": {"title": "Goal!", "body": "Two to one."}, "sound": "default"}, "match": 17},
+    "priority": 10,
+    "collapse_id": "match-17",
+}
+DEVICE_TOLD_EXAMPLE: dict[str, Any] = {
+    "id": "01930b7a-6c00-7f2e-8a51-5d3c2b1a0000",
+    "status": "accepted",
+    "deliveries": [
+        {
+            "id": "01930b7a-6c00-7f2e-8a51-5d3c2b1a0001",
+            "channel": "push",
+            "device_id": "01930b00-1a00-7c11-9f00-8d2e4f6a1b3c",
+            "status": "queued",
+        }
+    ],
 }
 BULK_EXAMPLE: dict[str, Any] = {"notifications": [ONE_EXAMPLE, CONTENT_EXAMPLE]}

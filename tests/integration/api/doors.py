@@ -15,7 +15,7 @@ import uvicorn
 from api.app import create_app
 from api.auth import Key, Keys, Scope
 from api.body import BodyLimits
-from api.dependencies import House
+from api.dependencies import House, Submits
 from api.server import configure, listen
 from domain.delivery import DeliveryStatus
 from domain.errors import RequestRefused
@@ -101,7 +101,7 @@ class KeyRing:
         return self.keys.get(secret_hash)
 
 
-def make_house(batcher: FakeBatcher, ring: KeyRing, **changes: Any) -> House:
+def make_house(batcher: Submits, ring: KeyRing, **changes: Any) -> House:
     """A house of fakes; `changes` put real rooms in."""
     house = House(
         settings=Settings(_env_file=None),
