@@ -83,7 +83,10 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class NotificationRequest:
-    """One notification as asked for, of good shape: every string is clean, every time aware and in UTC."""
+    """One notification as asked for, of good shape: every string is clean, every time aware and in UTC.
+
+    `reference` is the sender's own id of it, kept beside ours and shown, and nothing else.
+    """
 
     to: Recipient
     template: str | None = None
@@ -98,6 +101,7 @@ class NotificationRequest:
     dedupe_key: str | None = None
     expires_in_s: int | None = None
     send_at: datetime | None = None
+    reference: str | None = None
 
 
 class NotificationStatus(StrEnum):

@@ -84,7 +84,7 @@ def _notification(case: Case, now: datetime) -> NotificationRow:
         collapse_id=request.collapse_id,
         dedupe_key=request.dedupe_key,
         duplicate_of=case.duplicate_of,
-        reference=None,
+        reference=case.request.reference,
         send_at=request.send_at,
         expires_at=case.expires_at,
         created_at=now,

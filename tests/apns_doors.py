@@ -41,7 +41,7 @@ class Answer:
 
 @dataclass
 class Door:
-    """A running door; `said` is everything that it wrote to standard output."""
+    """A running door; `said` is everything that it wrote."""
 
     process: asyncio.subprocess.Process
     url: str
@@ -111,7 +111,7 @@ async def a_provider(pool: asyncpg.Pool, tenant: UUID | None = None, bundle: str
     return provider
 
 
-async def a_token(pool: asyncpg.Pool, provider: Provider, **facts: Any) -> tuple[str, UUID]:
+async def a_token(pool: asyncpg.Pool, provider: Provider, /, **facts: Any) -> tuple[str, UUID]:
     """A device of this provider's app: its token and its id."""
     token = os.urandom(32).hex()
     return token, await a_device(pool, provider.tenant, provider.app, token=token, **facts)
@@ -136,7 +136,13 @@ def environment(database_url: str, redis_url: str, amqp_url: str, folder: Path) 
 async def running_door(settings: Mapping[str, str]) -> AsyncIterator[Door]:
     """A door as a process, ended whatever happens."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ops.cli.main", "door", env=dict(settings), stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        "ops.cli.main",
+        "door",
+        env=dict(settings),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )
     said: list[str] = []
     try:

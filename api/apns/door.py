@@ -58,12 +58,13 @@ class ProviderDoor:
         taken: Taken | None = None
         refused: PushRefused | None = None
         values = {name: scope.headers.get_all(name) for name in KNOWN}
+        apns_id = answer_id(values[APNS_ID])
         try:
             body = await read_body(exchange)
             if self._is_closing:
                 raise PushRefused(ApnsReason.SHUTDOWN)
             headers = read_once(scope.headers.keys(), values)
-            taken = await take(self._pushing, scope.method, scope.path, headers, body)
+            taken = await take(self._pushing, scope.method, scope.path, headers, body, apns_id=apns_id)
         except RSGIProtocolClosed:
             log.info("push.abandoned", http=scope.http_version)
             return
@@ -77,7 +78,7 @@ class ProviderDoor:
         status = 200 if refused is None else STATUS[refused.reason]
         _write_line(scope, status, refused, taken, begun)
         push_metrics.DOOR_ANSWERS.labels(str(status)).inc()
-        _send(exchange, status, refused, answer_id(values[APNS_ID]))
+        _send(exchange, status, refused, apns_id)
 
 
 async def read_body(exchange: Exchange) -> bytes:

@@ -57,8 +57,12 @@ class Taken:
     key: SigningKey
 
 
-async def take(pushing: Pushing, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Taken:
+async def take(
+    pushing: Pushing, method: str, path: str, headers: Mapping[str, str], body: bytes, *, apns_id: str
+) -> Taken:
     """Accept one push; it is in PostgreSQL then. The order of the checks is Apple's.
+
+    `apns_id` is what it is answered with: the sender's, else ours.
 
     Raises PushRefused or Unavailable; nothing is known to be kept then.
     """
@@ -72,8 +76,9 @@ async def take(pushing: Pushing, method: str, path: str, headers: Mapping[str, s
     device, key = choose_device(await _find(pushing, token), keys, provider)
     wishes = names.read_wishes(headers)
     payload = read_payload(body)
-    request = compose(device.id, payload, wishes, life_s=key.expires_in_s, now_s=pushing.clock().timestamp())
-    once = idempotency_key(device, headers.get(names.APNS_ID), topic, wishes, body)
+    now_s = pushing.clock().timestamp()
+    request = compose(device.id, payload, wishes, apns_id=apns_id, life_s=key.expires_in_s, now_s=now_s)
+    once = idempotency_key(device, apns_id, topic, wishes, body) if names.APNS_ID in headers else None
     sender = Sender(key.tenant_id, Mode.LIVE, key.id, f"apns:{provider.name[1]}")
     try:
         return Taken(await pushing.batcher.submit(Item(sender, request, once)), key)
@@ -148,7 +153,7 @@ def read_payload(body: bytes) -> dict[str, Any]:
 
 
 def compose(
-    device_id: UUID, payload: dict[str, Any], wishes: Wishes, *, life_s: int, now_s: float
+    device_id: UUID, payload: dict[str, Any], wishes: Wishes, *, apns_id: str, life_s: int, now_s: float
 ) -> NotificationRequest:
     """The push as a notification request. Apple wakes a device at once unless it is told otherwise.
 
@@ -164,6 +169,7 @@ def compose(
         category="general",
         collapse_id=wishes.collapse_id,
         expires_in_s=_life(wishes.expiration, life_s, now_s),
+        reference=apns_id,
     )
 
 
@@ -176,10 +182,8 @@ def _life(expiration: int | None, life_s: int, now_s: float) -> int:
     return min(MAX_LIFE_S, max(0, math.ceil(expiration - now_s)))
 
 
-def idempotency_key(
-    device: KnownDevice, apns_id: str | None, topic: str, wishes: Wishes, body: bytes
-) -> IdempotencyKey | None:
-    """By what a push is known when it comes again, and what it must then be the same in; None without an apns-id.
+def idempotency_key(device: KnownDevice, apns_id: str, topic: str, wishes: Wishes, body: bytes) -> IdempotencyKey:
+    """By what a push is known when it comes again, and what it must then be the same in.
 
     The time of expiry is not compared, only whether there is any storing: client libraries reckon it anew, from the
     same time to live, when they try again.

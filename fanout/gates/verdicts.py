@@ -116,5 +116,10 @@ def _pass_user_limit(answer: Answer | None, channel: Channel) -> Decision:
 
 
 def is_limited_per_user(request: NotificationRequest, category: Category) -> bool:
-    """Whether the user x channel limit applies: a password reset must not starve behind chatter."""
-    return request.priority is not Priority.CRITICAL and category.kind is not Kind.CRITICAL
+    """Whether the user x channel limit applies: a password reset must not starve behind chatter.
+
+    Who names a device pushes as one does with Apple, where there is no such limit; its mailbox and its budget of silent
+    pushes bound what it gets.
+    """
+    is_critical = request.priority is Priority.CRITICAL or category.kind is Kind.CRITICAL
+    return not is_critical and not request.to.names_device
