@@ -6,20 +6,25 @@ by the registry; whether a delivery rests, fails or is held is decided by the wo
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from channels.push.letters import Letter
 from domain.content import RenderedContent
 from domain.errors import DeliveryFailure, Transient
 from domain.lanes import Channel, Priority
 from domain.notification import Mode
+from domain.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """One claimed and rendered delivery on its way out. `id` is the delivery's; providers get it as reference.
 
-    `address` is an email address in ASCII form or a phone number in E.164 form; it is never logged.
+    `address` is an email address in ASCII form, a phone number in E.164 form, or for push a device's id; it is never
+    logged. What follows `priority` is for push: until when, what it collapses with, and its app's silent pushes per
+    device and hour.
     """
 
     id: UUID
@@ -32,19 +37,43 @@ class Outgoing:
     address: str
     content: RenderedContent
     priority: Priority = Priority.NORMAL
+    expires_at: datetime | None = None
+    collapse_id: str | None = None
+    silent_per_hour: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The provider took it. `answer` is what it said, shortened, for people to read; `duration_ms` is wall time."""
+    """The provider took it. `answer` is what it said, shortened, for people to read; `duration_ms` is wall time.
+
+    With `ack_within_s` it is not over: heard of nothing more within so many seconds, it is sent again.
+    """
 
     provider: str
     provider_id: str | None
     answer: str
     duration_ms: float
+    ack_within_s: float | None = None
 
 
-Outcome = Sent | DeliveryFailure
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Nobody was there to take it now: `letter` is to be kept, in the transaction that ends the attempt."""
+
+    letter: Letter
+    reason: Reason | None = None
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lapsed:
+    """It was for this moment only, and the moment is over."""
+
+    reason: Reason
+    answer: str = ""
+
+
+Outcome = Sent | Stored | Lapsed | DeliveryFailure
 
 
 class Blip(Transient):

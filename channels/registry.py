@@ -1,4 +1,7 @@
-"""The channels of a worker: which provider serves what, each behind its breaker, its pace and its retry of blips."""
+"""The channels of a worker: which provider serves what, each behind its breaker, its pace and its retry of blips.
+
+Push has none of these: its provider is ourselves, and takes whole slices.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -31,8 +34,11 @@ class Channels:
     def __init__(self, ports: Mapping[Channel, ChannelPort], sinks: Mapping[Channel, SimulatedChannel]) -> None:
         self._ports = dict(ports)
         self.sinks = dict(sinks)
-        self.breakers = {channel: Breaker(port.provider) for channel, port in self._ports.items()}
-        self.paces = {channel: Pace(port.provider) for channel, port in self._ports.items()}
+        guarded: dict[Channel, ChannelPort] = {
+            channel: port for channel, port in self._ports.items() if channel is not Channel.PUSH
+        }
+        self.breakers = {channel: Breaker(port.provider) for channel, port in guarded.items()}
+        self.paces = {channel: Pace(port.provider) for channel, port in guarded.items()}
 
     async def open(self) -> None:
         """Open every provider."""
@@ -58,6 +64,8 @@ class Channels:
         port = self.sinks.get(channel) if mode is Mode.TEST else self._ports.get(channel)
         if port is None:
             return [_unconfigured(channel) for _ in slice_]
+        if channel is Channel.PUSH and mode is not Mode.TEST:
+            return await _answer_all(port, slice_)
         if mode is Mode.TEST:
             return list(await asyncio.gather(*(_answer(port, outgoing) for outgoing in slice_)))
         return list(await asyncio.gather(*(self._guarded(channel, port, outgoing) for outgoing in slice_)))
@@ -67,9 +75,9 @@ class Channels:
         return await self.breakers[channel].call(partial(self.paces[channel].call, partial(past_blips, once)))
 
 
-async def open_channels(settings: Settings) -> Channels:
-    """The channels that `settings` name, opened. A channel without a URL is not there: its deliveries rest."""
-    ports: dict[Channel, ChannelPort] = {}
+async def open_channels(settings: Settings, *, push: ChannelPort | None = None) -> Channels:
+    """The channels that `settings` name and `push`, opened. One without a URL is not there: its deliveries rest."""
+    ports: dict[Channel, ChannelPort] = {Channel.PUSH: push} if push is not None else {}
     if settings.smtp_url is not None and settings.smtp_url.get_secret_value():
         ports[Channel.EMAIL] = SmtpChannel(
             SmtpServer.parse(settings.smtp_url.get_secret_value(), settings.smtp_starttls),
@@ -87,6 +95,15 @@ async def open_channels(settings: Settings) -> Channels:
     channels = Channels(ports, {channel: SimulatedChannel(channel) for channel in OPEN_CHANNELS})
     await channels.open()
     return channels
+
+
+async def _answer_all(port: ChannelPort, slice_: Sequence[Outgoing]) -> list[Outcome]:
+    """A whole slice at once. What a channel raises against its word says nothing of what has left."""
+    try:
+        return await port.send(slice_)
+    except Exception as error:
+        _log.exception("channel.raised", provider=port.provider, size=len(slice_))
+        return [Ambiguous(Reason.PROVIDER_SILENT, f"channel raised {type(error).__name__}") for _ in slice_]
 
 
 async def _answer(port: ChannelPort, outgoing: Outgoing) -> Outcome:

@@ -24,6 +24,9 @@ class Failpoint(StrEnum):
     WORKER_AFTER_SEND = "worker.after_send"
     WORKER_AFTER_FINISH = "worker.after_finish"
     WORKER_BEFORE_ACK = "worker.before_ack"
+    PUSH_AFTER_PUBLISH = "push.after_publish"
+    PUSH_AFTER_STORE = "push.after_store"
+    PUSH_BEFORE_HINT = "push.before_hint"
     SWEEPER_BEFORE_COMMIT = "sweeper.before_commit"
 
 

@@ -37,6 +37,8 @@ class AttemptResult(StrEnum):
     PERMANENT = "permanent"
     AMBIGUOUS = "ambiguous"
     NOT_SENT = "not_sent"
+    STORED = "stored"
+    LAPSED = "lapsed"
 
 
 class BreakerState(StrEnum):

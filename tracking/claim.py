@@ -23,7 +23,8 @@ from tracking.events import detail
 from tracking.sql import sql
 
 _VERSION = """coalesce(
-  (SELECT u.version FROM users u WHERE u.id = d.user_id), (SELECT c.version FROM contacts c WHERE c.id = d.address_id))
+  (SELECT u.version FROM users u WHERE u.id = d.user_id), (SELECT c.version FROM contacts c WHERE c.id = d.address_id),
+  (SELECT v.version FROM devices v WHERE v.id = d.address_id))
 """
 _CLAIM = sql(f"""
 WITH taken AS (
@@ -35,10 +36,14 @@ WITH taken AS (
     AND (d.recheck_at IS NULL OR d.recheck_at > now())
     AND d.recipient_version = {_VERSION}
   RETURNING d.id, n.id AS notification_id, d.tenant_id, d.user_id, d.address_id, d.channel, d.priority, d.mode,
-    n.template, n.template_version, n.locale, n.category, n.data, d.attempt, d.crashes, d.expires_at, d.envelope_id,
-    d.lease_until)
-SELECT t.*, u.external_id, u.name, u.timezone, u.locale AS user_locale, c.address
+    n.template, n.template_version, n.locale, n.category, n.data, n.collapse_id, d.attempt, d.crashes, d.expires_at,
+    d.envelope_id, d.lease_until)
+SELECT t.*, u.external_id, u.name, u.timezone, u.locale AS user_locale, coalesce(c.address, v.id::text) AS address,
+  a.silent_per_hour
 FROM taken t LEFT JOIN users u ON u.id = t.user_id LEFT JOIN contacts c ON c.id = t.address_id
+LEFT JOIN devices v ON t.channel = <channel.push> AND v.id = t.address_id AND v.invalidated_at IS NULL
+  AND (t.user_id IS NULL OR v.user_id = t.user_id)
+LEFT JOIN apps a ON a.id = v.app_id
 """)  # noqa: S608  # only our own words
 _END = sql("""
 WITH ended AS (
@@ -74,7 +79,8 @@ _WAITING = frozenset(status.code for status in WAITING)
 class Claimed:
     """A delivery that is ours until `lease_until`, with all that rendering and sending need.
 
-    `address` is None when it was erased; `locale` is the request's, `user_locale` the person's own.
+    `address` is None when it was erased; of a push it is the device's id, None when that is gone or somebody else's.
+    `locale` is the request's, `user_locale` the person's own.
     """
 
     id: UUID
@@ -101,6 +107,8 @@ class Claimed:
     envelope_id: UUID | None
     lease_token: UUID
     lease_until: datetime
+    collapse_id: str | None = None
+    silent_per_hour: int = 0
 
 
 @dataclass(slots=True)
@@ -240,6 +248,8 @@ def _claimed(row: Any, token: UUID) -> Claimed:
         envelope_id=row["envelope_id"],
         lease_token=token,
         lease_until=row["lease_until"],
+        collapse_id=row["collapse_id"],
+        silent_per_hour=row["silent_per_hour"] or 0,
     )
 
 

@@ -4,8 +4,8 @@ Fenced: a worker whose lease was taken from it changes nothing. Never lowering: 
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,9 @@ from domain.delivery import PROBLEMS, DeliveryStatus
 from domain.ids import notification_of
 from domain.reasons import Reason
 from plumbing.database import borrow
+from plumbing.failpoints import Failpoint, reach
 from tracking import dead, outbox
+from tracking.ending import End, end
 from tracking.events import ATTEMPT_OUTCOMES, EventKind, detail
 from tracking.sql import sql
 
@@ -26,12 +28,13 @@ WITH written AS (
   UPDATE deliveries d SET
     status = CASE
       WHEN (<RANKS>)[d.status] > (<RANKS>)[k.status] THEN d.status
-      WHEN k.status = <resting> AND EXISTS (
+      WHEN k.status IN (<resting>, <stored>) AND EXISTS (
         SELECT 1 FROM notifications n WHERE n.id = k.notification_id AND n.cancelled_at IS NOT NULL) THEN <cancelled>
       ELSE k.status END,
     problem = CASE WHEN (<RANKS>)[d.status] > (<RANKS>)[k.status] THEN d.problem ELSE k.problem END,
     reason = CASE WHEN (<RANKS>)[d.status] > (<RANKS>)[k.status] THEN d.reason ELSE k.reason END,
-    next_attempt_at = k.next_attempt_at, provider = k.provider, provider_id = coalesce(k.provider_id, d.provider_id),
+    next_attempt_at = CASE WHEN (<RANKS>)[d.status] > (<RANKS>)[k.status] THEN NULL ELSE k.next_attempt_at END,
+    provider = k.provider, provider_id = coalesce(k.provider_id, d.provider_id),
     lease_token = NULL, lease_until = NULL, updated_at = now()
   FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::smallint[], $5::smallint[], $6::smallint[], $7::timestamptz[],
     $8::text[], $9::text[], $10::smallint[], $11::smallint[], $12::bytea[])
@@ -41,10 +44,15 @@ WITH written AS (
   RETURNING d.id, d.status, d.envelope_id, d.next_attempt_at, k.kind, k.attempt, k.detail),
 noted AS (
   INSERT INTO events (delivery_id, at, kind, attempt, detail) SELECT id, now(), kind, attempt, detail FROM written)
-SELECT id, status, envelope_id, coalesce(next_attempt_at, now()) AS due_at,
+SELECT id, status, envelope_id, coalesce(next_attempt_at, now()) AS due_at, next_attempt_at IS NOT NULL AS is_awaited,
   coalesce(next_attempt_at > now() + interval '2 hours', false) AS is_long
 FROM written
 """)
+_LOCK = sql("""
+SELECT d.id, d.status = <sending> AS is_open FROM unnest($1::uuid[], $2::uuid[]) k(id, token)
+JOIN deliveries d ON d.id = k.id WHERE d.lease_token = k.token ORDER BY d.id FOR UPDATE OF d
+""")
+_CANCELLED_BEFORE = "SELECT n.id FROM notifications n WHERE n.id = ANY($1::uuid[]) AND n.cancelled_at IS NOT NULL"
 _WITHDRAW = sql("""
 WITH gone AS (
   UPDATE deliveries d SET reason = <reason.cancelled>, problem = NULL, next_attempt_at = NULL
@@ -69,13 +77,20 @@ _CANCELLED = detail(DeliveryStatus.CANCELLED)
 _CANCELLED_CODE = DeliveryStatus.CANCELLED.code
 _FAILED_CODE = DeliveryStatus.FAILED.code
 _RESTING_CODE = DeliveryStatus.RESTING.code
+_SENT_CODE = DeliveryStatus.SENT.code
+_ACK_MARGIN_S = 1.0
+
+Keep = Callable[[asyncpg.Connection, Sequence[Any]], Awaitable[Sequence[End]]]
+"""Puts letters into the mailbox, in the transaction it is given; answers whose end that is, old ones and new ones."""
 
 
 @dataclass(slots=True)
 class Finished:
     """How one attempt ended. `answer` is what the provider said, `next_attempt_at` when a resting one may go again.
 
-    `outcome` is the event it leaves, where its status does not say it all; `letter` is kept when it failed so.
+    A sent one with `next_attempt_at` waits until then to be acknowledged. `outcome` is the event it leaves, where its
+    status does not say it all; `letter` goes to the dead letters when it failed so, `mail` into the mailbox when it is
+    stored (of a type that only the caller's `keep` knows).
     """
 
     id: UUID
@@ -92,35 +107,50 @@ class Finished:
     duration_ms: float
     outcome: EventKind | None = None
     letter: dead.DeadLetter | None = None
+    mail: Any = None
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class FinishResult:
-    """`written`: attempts that were still ours. `cancelled`: those that would have rested, had nobody cancelled."""
+    """`written`: attempts that were still ours. `cancelled`: those that would have waited, had nobody cancelled.
+
+    `kept`: those whose mail lies in the mailbox now. `ended`: what the mailbox ended instead, theirs and older ones'.
+    """
 
     written: set[UUID] = field(default_factory=set)
     cancelled: set[UUID] = field(default_factory=set)
+    kept: set[UUID] = field(default_factory=set)
+    ended: dict[UUID, End] = field(default_factory=dict)
 
 
-async def finish(pool: asyncpg.Pool, attempts: Sequence[Finished]) -> FinishResult:
+async def finish(pool: asyncpg.Pool, attempts: Sequence[Finished], *, keep: Keep | None = None) -> FinishResult:
     """Write how these attempts ended, and commit. Publish what rests and acknowledge only afterwards.
 
     Rests longer than two hours get an outbox row of their own and need no retry queue. Raises Unavailable.
     """
+    result = FinishResult()
     if not attempts:
-        return FinishResult()
+        return result
     ordered = sorted(attempts, key=lambda one: one.id)
-    wished_to_rest = {one.id for one in ordered if one.status is DeliveryStatus.RESTING}
+    wished_to_wait = {one.id for one in ordered if one.status in (DeliveryStatus.RESTING, DeliveryStatus.STORED)}
     async with borrow(pool) as conn, conn.transaction():
-        rows = await conn.fetch(_FINISH, *zip(*map(_values, ordered), strict=True))
-        cancelled = {row["id"] for row in rows if row["status"] == _CANCELLED_CODE} & wished_to_rest
+        if keep is not None:
+            await _keep(conn, ordered, keep, result)
+        ended = [_as_ended(one, result.ended.get(one.id)) for one in ordered]
+        rows = await conn.fetch(_FINISH, *zip(*map(_values, ended), strict=True))
+        cancelled = {row["id"] for row in rows if row["status"] == _CANCELLED_CODE} & wished_to_wait
         if cancelled:
             await conn.execute(_WITHDRAW, sorted(cancelled), _CANCELLED)
+        own = {one.id for one in ordered}
+        await end(conn, [one for one in result.ended.values() if one.delivery_id not in own])
         await _rest(conn, [row for row in rows if row["status"] == _RESTING_CODE])
+        await _await_acks(conn, [row for row in rows if row["status"] == _SENT_CODE and row["is_awaited"]])
         failed = {row["id"] for row in rows if row["status"] == _FAILED_CODE}
         await dead.keep(conn, [one.letter for one in ordered if one.letter is not None and one.id in failed])
         await outbox.release(conn, [row["envelope_id"] for row in rows])
-    return FinishResult({row["id"] for row in rows}, cancelled)
+    result.written, result.cancelled = {row["id"] for row in rows}, cancelled
+    return result
 
 
 async def give_back(pool: asyncpg.Pool, claims: Sequence[tuple[UUID, UUID]], *, reason: Reason) -> set[UUID]:
@@ -134,6 +164,41 @@ async def give_back(pool: asyncpg.Pool, claims: Sequence[tuple[UUID, UUID]], *, 
     queued, resting = (detail(status, reason=reason) for status in (DeliveryStatus.QUEUED, DeliveryStatus.RESTING))
     async with borrow(pool) as conn:
         return {row["id"] for row in await conn.fetch(_GIVE_BACK, ids, tokens, queued, resting)}
+
+
+async def _keep(conn: asyncpg.Connection, ordered: Sequence[Finished], keep: Keep, result: FinishResult) -> None:
+    """Put the mail of what is stored into the mailbox, unless something came first: a receipt, or a cancellation.
+
+    All of these deliveries are locked before, in order; whoever cancels locks them too, and so is seen here.
+    """
+    mail = {one.id: one.mail for one in ordered if one.status is DeliveryStatus.STORED and one.mail is not None}
+    if not mail:
+        return
+    rows = await conn.fetch(_LOCK, [one.id for one in ordered], [one.lease_token for one in ordered])
+    still = [row["id"] for row in rows if row["is_open"] and row["id"] in mail]
+    withdrawn = await conn.fetch(_CANCELLED_BEFORE, sorted({notification_of(one) for one in still}))
+    gone = {row["id"] for row in withdrawn}
+    result.kept = {one for one in still if notification_of(one) not in gone}
+    for one in await keep(conn, [mail[kept] for kept in sorted(result.kept)]):
+        result.ended.setdefault(one.delivery_id, one)
+    result.kept -= result.ended.keys()
+    reach(Failpoint.PUSH_AFTER_STORE)
+
+
+def _as_ended(one: Finished, instead: End | None) -> Finished:
+    """The attempt as it is written: what the mailbox would not keep has ended at once."""
+    if instead is None:
+        return one
+    return replace(one, status=instead.status, reason=instead.reason, facts=instead.facts)
+
+
+async def _await_acks(conn: asyncpg.Connection, rows: Sequence[Any]) -> None:
+    """Look at these envelopes again when the first acknowledgement is overdue."""
+    due: dict[UUID, datetime] = {}
+    for row in rows:
+        if row["envelope_id"] is not None:
+            due[row["envelope_id"]] = min(row["due_at"], due.get(row["envelope_id"], row["due_at"]))
+    await outbox.watch(conn, due, margin_s=_ACK_MARGIN_S)
 
 
 async def _rest(conn: asyncpg.Connection, rows: Sequence[Any]) -> None:
@@ -164,6 +229,7 @@ def _values(one: Finished) -> tuple[Any, ...]:
         begun_at=rfc3339(one.begun_at),
         duration_ms=round(one.duration_ms, 1),
         next_attempt_at=rfc3339(one.next_attempt_at) if one.next_attempt_at else None,
+        **one.facts,
     )
     return (
         one.id,

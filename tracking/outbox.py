@@ -1,6 +1,7 @@
 """The to-do list: one row per envelope, from the transaction that made the work until the envelope is worked off.
 
-A delivery belongs to the row that its `envelope_id` names; a row whose own deliveries are all closed is deleted.
+A delivery belongs to the row that its `envelope_id` names; a row whose own deliveries are all closed is deleted. A sent
+one with a time for its next attempt waits to be acknowledged, and is not closed.
 Nothing here ever waits for another's lock on a row: who finds it taken leaves it, and the sweeper comes by.
 """
 
@@ -27,7 +28,7 @@ ORDER BY o.priority, o.available_at LIMIT $2 FOR UPDATE OF o SKIP LOCKED
 """
 _IS_OPEN = """EXISTS (
   SELECT 1 FROM unnest(o.delivery_ids) x(id) JOIN deliveries d ON d.id = x.id
-  WHERE d.envelope_id = o.id AND d.status IN <OPEN>)"""
+  WHERE d.envelope_id = o.id AND (d.status IN <OPEN> OR d.status = <sent> AND d.next_attempt_at IS NOT NULL))"""
 
 _MARK_PUBLISHED = sql(f"""
 WITH taken AS MATERIALIZED (

@@ -9,11 +9,14 @@ from uuid import UUID
 import asyncpg
 
 from channels.base import Outcome, Outgoing
+from channels.push.letters import Letter
 from domain.clock import Clock, utc_now
 from domain.lanes import Channel
 from domain.notification import Mode
 from plumbing.broker.publisher import Publisher
 from tracking.claim import Claimed, Stale
+from tracking.finish import Keep
+from workers.mail import keep
 
 
 class Sending(Protocol):
@@ -41,5 +44,8 @@ class Crew:
     """Whether the delivery's category takes a possible second copy over none, after an ambiguous outcome."""
     suppress: Callable[[Claimed], Awaitable[None]]
     """Puts a dead address on the suppression list."""
+    announce: Callable[[Sequence[Letter]], Awaitable[None]]
+    """Tells gateways that letters, committed, lie in the mailbox of a device that they may have."""
+    keep: Keep = keep
     clock: Clock = utc_now
     rng: Random = field(default_factory=Random)

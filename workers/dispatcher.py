@@ -23,7 +23,7 @@ from workers.crew import Crew
 from workers.fairness import Slots, TenantTurns
 from workers.finisher import Finisher
 from workers.parcels import Parcel, Piece, by_parcel, settle
-from workers.sending import Work, send
+from workers.sending import Work, send, send_together
 from workers.telling import tell_over
 
 MAX_SLICE = 64
@@ -139,8 +139,12 @@ class Dispatcher:
             reach(Failpoint.WORKER_AFTER_CLAIM)
         tell_over(answer.over)
         self._free_unclaimed(pieces, answer)
-        for delivery in answer.claimed:
-            self._start(self._send(Work(delivery, copies.pop(delivery.id), claimed_s)))
+        works = [Work(delivery, copies.pop(delivery.id), claimed_s) for delivery in answer.claimed]
+        if works and self.channel is Channel.PUSH:
+            self._start(self._send_together(works))
+        else:
+            for work in works:
+                self._start(self._send(work))
         if copies:
             self._start(self._set_aside(answer, [piece for copied in copies.values() for piece in copied]))
 
@@ -171,6 +175,17 @@ class Dispatcher:
         elif not isinstance(outcome, NotSent) and work.claimed.mode is not Mode.TEST:
             self._is_on_trial = False  # what a test key sent says nothing of the provider
         self._finisher.add(ended)
+
+    async def _send_together(self, works: list[Work]) -> None:
+        """Push: one call for the whole slice; it has no breaker that could ask for a pause."""
+        try:
+            ended = await send_together(self._crew, works)
+        finally:
+            for work in works:
+                self._slots.release(work.pieces[0].parcel.envelope.lane.priority)
+            self._wake.set()
+        for one in ended:
+            self._finisher.add(one)
 
     async def _set_aside(self, answer: Claim, pieces: list[Piece]) -> None:
         for piece in await set_aside(self._crew, answer, pieces):

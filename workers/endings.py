@@ -1,7 +1,9 @@
 """What an attempt's outcome means for its delivery: sent, rest, failed, ambiguous, or back untouched. Pure.
 
 Outcome                 ending
-Sent                    sent
+Sent                    sent; where an acknowledgement is due, it stays open until then
+Stored                  stored, with a letter for the mailbox
+Lapsed                  expired
 Transient, Throttled    resting, by the lane's ladder; failed(retries_exhausted) after the last step or past expiry
 Permanent               failed; RecipientGone also goes on the suppression list
 Ambiguous               by the category: rest and try again as long as the ladder goes, or ambiguous and hold
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 
-from channels.base import Outcome, Sent
+from channels.base import Lapsed, Outcome, Sent, Stored
 from domain.delivery import DeliveryStatus
 from domain.errors import Ambiguous, DeliveryFailure, NotSent, RecipientGone, Throttled, Transient
 from domain.lanes import Lane
@@ -60,6 +62,8 @@ class Ending:
     detail: str = ""
     rest: Rest | None = None
     is_gone: bool = False
+    wake: int | None = None
+    """Of a push: 10, 5 or 1."""
 
     @property
     def is_dead_letter(self) -> bool:
@@ -71,7 +75,17 @@ def conclude(attempt: Attempt, *, may_repeat: bool, now: datetime, rng: Random) 
     """What becomes of a delivery after `attempt`; `may_repeat` is its category's answer to an ambiguous outcome."""
     outcome, claimed = attempt.outcome, attempt.claimed
     if isinstance(outcome, Sent):
-        return Ending(claimed, AttemptResult.SENT, _finished(attempt, DeliveryStatus.SENT, None))
+        due_at = None if outcome.ack_within_s is None else now + timedelta(seconds=outcome.ack_within_s)
+        return Ending(
+            claimed, AttemptResult.SENT, _finished(attempt, DeliveryStatus.SENT, None, next_attempt_at=due_at)
+        )
+    if isinstance(outcome, Stored):
+        finished = _finished(attempt, DeliveryStatus.STORED, outcome.reason)
+        finished.mail = outcome.letter
+        return Ending(claimed, AttemptResult.STORED, finished, outcome.reason, outcome.answer)
+    if isinstance(outcome, Lapsed):
+        finished = _finished(attempt, DeliveryStatus.EXPIRED, outcome.reason)
+        return Ending(claimed, AttemptResult.LAPSED, finished, outcome.reason, outcome.answer)
     if isinstance(outcome, NotSent):
         return Ending(claimed, AttemptResult.NOT_SENT, None, outcome.reason, outcome.answer)
     result = _result(outcome)

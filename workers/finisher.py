@@ -20,12 +20,12 @@ from plumbing import metrics
 from plumbing.broker.envelope import Envelope
 from plumbing.failpoints import Failpoint, reach
 from tracking.claim import Claimed
-from tracking.finish import finish, give_back
+from tracking.finish import FinishResult, finish, give_back
 from workers.backoff import PARKING_LEVEL
 from workers.crew import Crew
 from workers.endings import Ending
 from workers.parcels import Piece, settle
-from workers.telling import tell
+from workers.telling import tell, tell_displaced
 
 MAX_BATCH = 500
 AGAIN_S = 0.5
@@ -118,24 +118,28 @@ class Finisher:
             task.add_done_callback(self._following.discard)
             return
 
-    async def _write(self, batch: list[Ended]) -> set[UUID]:
-        """Write endings of one kind; the ids that were still ours and stand as their ending says."""
+    async def _write(self, batch: list[Ended]) -> FinishResult:
+        """Write endings of one kind; `written` are those that were still ours and stand as their ending says."""
         metrics.FINISH_BATCH_SIZE.observe(len(batch))
         finished = [ended.ending.finished for ended in batch if ended.ending.finished is not None]
         if finished:
-            result = await finish(self._crew.pool, finished)
-            return result.written - result.cancelled
+            result = await finish(self._crew.pool, finished, keep=self._crew.keep)
+            result.written -= result.cancelled
+            return result
         claims = [(ended.ending.claimed.id, ended.ending.claimed.lease_token) for ended in batch]
-        return await give_back(self._crew.pool, claims, reason=batch[0].ending.reason or Reason.SHUTDOWN)
+        reason = batch[0].ending.reason or Reason.SHUTDOWN
+        return FinishResult(written=await give_back(self._crew.pool, claims, reason=reason))
 
-    async def _follow(self, batch: list[Ended], written: set[UUID]) -> None:
-        """After the commit: publish what rests and what failed for good, then acknowledge."""
+    async def _follow(self, batch: list[Ended], result: FinishResult) -> None:
+        """After the commit: publish what rests, tell of letters and of what failed for good, then acknowledge."""
         reach(Failpoint.WORKER_AFTER_FINISH)
-        endings = [ended.ending for ended in batch if ended.ending.claimed.id in written]
+        endings = [ended.ending for ended in batch if ended.ending.claimed.id in result.written]
         try:
             for ending in endings:
-                tell(ending)
-            await self._publish_resting(endings)
+                tell(ending, result.ended.get(ending.claimed.id))
+            tell_displaced(result, {ended.ending.claimed.id for ended in batch})
+            letters = [e.finished.mail for e in endings if e.finished is not None and e.claimed.id in result.kept]
+            await asyncio.gather(self._publish_resting(endings), self._crew.announce(letters))
             for ending in endings:
                 if ending.is_gone:
                     await self._suppress(ending.claimed)

@@ -7,7 +7,6 @@ import asyncio
 import sys
 from uuid import UUID
 
-from channels.registry import open_channels
 from domain.errors import CarillonError
 from domain.lanes import Channel
 from plumbing import log, settings
@@ -20,13 +19,8 @@ async def main(channel: Channel, delivery: UUID) -> int:
     """Open what one delivery needs, and work it."""
     loaded = settings.load()
     log.configure(loaded, "quarantine")
-    async with open_resources(loaded) as resources:
-        providers = await open_channels(loaded)
-        try:
-            async with open_crew(resources, providers) as crew:
-                return 0 if await work_alone(crew, channel, delivery) else 1
-        finally:
-            await providers.close()
+    async with open_resources(loaded) as resources, open_crew(resources) as (crew, _):
+        return 0 if await work_alone(crew, channel, delivery) else 1
 
 
 if __name__ == "__main__":

@@ -5,7 +5,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
+from channels.push.channel import PushChannel
+from channels.push.hints import announce
+from channels.push.letters import Letter
+from channels.push.presence import Presence
 from channels.registry import Channels, open_channels
+from domain.clock import utc_now
 from domain.lanes import OPEN_CHANNELS, Channel, Priority
 from migrations.state import need_current_schema
 from plumbing import metrics
@@ -14,6 +19,7 @@ from plumbing.broker.consumer import Consumer
 from plumbing.broker.publisher import Publisher
 from plumbing.database import borrow
 from plumbing.health import Check
+from plumbing.limiter import Limiter
 from plumbing.resources import Resources, open_resources
 from plumbing.role import end_in_time, need_connection, stop_by_signal, tell_ready, watch
 from plumbing.settings import Settings
@@ -26,6 +32,8 @@ from workers.policies import Policies
 from workers.suppressing import Suppressor
 from workers.words import Composer
 from workers.worker import Worker
+
+PUSH_SLOTS = 512
 
 
 async def run(
@@ -44,9 +52,7 @@ async def run(
         resources = await stack.enter_async_context(open_resources(settings))
         async with borrow(resources.hot_pool) as conn:
             await need_current_schema(conn)
-        providers = await open_channels(settings)
-        stack.push_async_callback(providers.close)
-        crew = await stack.enter_async_context(open_crew(resources, providers))
+        crew, providers = await stack.enter_async_context(open_crew(resources))
         connection = await connect(settings.need("amqp_url"), "carillon worker consuming")
         stack.push_async_callback(connection.close)
         consumer = await Consumer.open(connection)
@@ -77,13 +83,19 @@ async def run(
 
 
 @asynccontextmanager
-async def open_crew(resources: Resources, providers: Channels) -> AsyncIterator[Crew]:
+async def open_crew(resources: Resources) -> AsyncIterator[tuple[Crew, Channels]]:
     """What delivering needs, with a connection of its own to publish on."""
-    connection = await connect(resources.settings.need("amqp_url"), "carillon worker publishing")
+    settings, presence = resources.settings, Presence(resources.cache)
+    connection = await connect(settings.need("amqp_url"), "carillon worker publishing")
     try:
         publisher = await Publisher.open(connection)
         try:
-            yield crew_of(resources, publisher, providers)
+            push = PushChannel(publisher, presence, Limiter(resources.cache))
+            providers = await open_channels(settings, push=push)
+            try:
+                yield crew_of(resources, publisher, presence, providers), providers
+            finally:
+                await providers.close()
         finally:
             await publisher.close()
     finally:
@@ -91,7 +103,7 @@ async def open_crew(resources: Resources, providers: Channels) -> AsyncIterator[
             await connection.close()
 
 
-def crew_of(resources: Resources, publisher: Publisher, providers: Channels) -> Crew:
+def crew_of(resources: Resources, publisher: Publisher, presence: Presence, providers: Channels) -> Crew:
     """The rooms' answers, put together. Raises Misconfigured when a message cannot be read."""
     settings, pool, categories = resources.settings, resources.hot_pool, Categories()
     composer = Composer(
@@ -101,6 +113,10 @@ def crew_of(resources: Resources, publisher: Publisher, providers: Channels) -> 
         seal=resources.seal,
         public_url=settings.public_url,
     )
+
+    async def tell_gateways(letters: Sequence[Letter]) -> None:
+        await announce(publisher, presence, letters, now=utc_now())
+
     return Crew(
         pool=pool,
         publisher=publisher,
@@ -109,17 +125,18 @@ def crew_of(resources: Resources, publisher: Publisher, providers: Channels) -> 
         rejudge=Judge(pool, categories),
         may_repeat=Policies(pool, categories).may_repeat,
         suppress=Suppressor(pool, resources.cache),
+        announce=tell_gateways,
     )
 
 
 def slots_of(settings: Settings, channels: Sequence[Channel], slots: int | None) -> Mapping[Channel, int]:
-    """Slots per channel that is open. Email never has more than connections: who waits for one begins too late."""
+    """Slots per channel that is open. Email never has more than connections: who waits for one begins too late.
+
+    Those of push cost nothing while they wait: a slice of them is one call.
+    """
     wanted = slots or settings.worker_slots
-    return {
-        channel: min(wanted, settings.smtp_connections) if channel is Channel.EMAIL else wanted
-        for channel in OPEN_CHANNELS
-        if channel in channels
-    }
+    of = {Channel.EMAIL: min(wanted, settings.smtp_connections), Channel.PUSH: slots or PUSH_SLOTS}
+    return {channel: of.get(channel, wanted) for channel in OPEN_CHANNELS if channel in channels}
 
 
 def show(resources: Resources, providers: Channels) -> None:

@@ -5,12 +5,15 @@ It writes nothing: the finisher does.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from channels.base import Outcome, Outgoing
+from domain.content import PushContent
 from domain.errors import Ambiguous, DeliveryFailure, NotSent, Permanent, Unavailable
+from domain.lanes import Channel
+from domain.notification import Mode
 from domain.reasons import Reason
 from plumbing import metrics
 from plumbing.failpoints import Failpoint, reach
@@ -22,6 +25,8 @@ from workers.parcels import Piece
 
 FRESH_S = 0.8
 """A claim's look at preferences counts for so long: an opt-out stops every provider call from 1 s after its commit."""
+
+_TOO_LATE = NotSent(Reason.TOO_LATE, "the claim was too old to be relied on")
 
 log = structlog.get_logger(__name__)
 
@@ -39,16 +44,40 @@ async def send(crew: Crew, work: Work) -> tuple[Ended, Outcome]:
     """Make one attempt at a delivery; how it ended. Raises nothing but CancelledError."""
     begun_at, begun_s = crew.clock(), asyncio.get_running_loop().time()
     composed = await _compose(crew, work.claimed)
-    outcome = await _call(crew, work, composed) if isinstance(composed, Outgoing) else composed
+    outcome = (await _call(crew, [work], [composed]))[0] if isinstance(composed, Outgoing) else composed
     duration_ms = (asyncio.get_running_loop().time() - begun_s) * 1000
     may_repeat = isinstance(outcome, Ambiguous) and await _may_repeat(crew, work.claimed)
     attempt = Attempt(work.claimed, outcome, begun_at, duration_ms)
     return Ended(conclude(attempt, may_repeat=may_repeat, now=crew.clock(), rng=crew.rng), work.pieces), outcome
 
 
+async def send_together(crew: Crew, works: Sequence[Work]) -> list[Ended]:
+    """Make one attempt at each of several deliveries of one channel, in one call. Raises nothing but CancelledError."""
+    begun_at, begun_s = crew.clock(), asyncio.get_running_loop().time()
+    composed = await asyncio.gather(*(_compose(crew, work.claimed) for work in works))
+    ready = [(place, one) for place, one in enumerate(composed) if isinstance(one, Outgoing)]
+    outcomes: list[Outcome] = [_TOO_LATE if isinstance(one, Outgoing) else one for one in composed]
+    for is_test in (False, True):
+        places = [place for place, one in ready if (one.mode is Mode.TEST) is is_test]
+        outgoings = [one for _, one in ready if (one.mode is Mode.TEST) is is_test]
+        for place, answer in zip(places, await _call(crew, [works[place] for place in places], outgoings), strict=True):
+            outcomes[place] = answer
+    duration_ms = (asyncio.get_running_loop().time() - begun_s) * 1000
+    now = crew.clock()
+    ended = []
+    for work, one, outcome in zip(works, composed, outcomes, strict=True):
+        attempt = Attempt(work.claimed, outcome, begun_at, duration_ms)
+        may_repeat = isinstance(outcome, Ambiguous) and await _may_repeat(crew, work.claimed)
+        ending = conclude(attempt, may_repeat=may_repeat, now=now, rng=crew.rng)
+        ended.append(Ended(replace(ending, wake=_wake(one)), work.pieces))
+    return ended
+
+
 async def _compose(crew: Crew, claimed: Claimed) -> Outgoing | DeliveryFailure:
     """The delivery's words and address; a failure where they cannot be made. One bad template errs alone."""
     if claimed.address is None:
+        if claimed.channel is Channel.PUSH:
+            return Permanent(Reason.DEVICE_GONE, "the device is gone, or somebody else's")
         return Permanent(Reason.RECIPIENT_ERASED, "the address was erased")
     try:
         return await crew.compose(claimed)
@@ -61,26 +90,38 @@ async def _compose(crew: Crew, claimed: Claimed) -> Outgoing | DeliveryFailure:
         return Permanent(Reason.TEMPLATE_ERROR, type(error).__name__)
 
 
-async def _call(crew: Crew, work: Work, outgoing: Outgoing) -> Outcome:
+async def _call(crew: Crew, works: Sequence[Work], outgoings: Sequence[Outgoing]) -> list[Outcome]:
+    """One call for all of these, of one channel and mode."""
+    if not outgoings:
+        return []
     loop = asyncio.get_running_loop()
     begun_s = loop.time()
-    if begun_s - work.claimed_s > FRESH_S:
-        return NotSent(Reason.TOO_LATE, "the claim was too old to be relied on")
-    for piece in work.pieces[:1]:
-        lane = piece.parcel.envelope.lane
-        metrics.QUEUE_WAIT_SECONDS.labels(lane=lane).observe(begun_s - piece.parcel.arrived_s)
+    if any(begun_s - work.claimed_s > FRESH_S for work in works):
+        return [_TOO_LATE for _ in works]
+    for work in works:
+        for piece in work.pieces[:1]:
+            lane = piece.parcel.envelope.lane
+            metrics.QUEUE_WAIT_SECONDS.labels(lane=lane).observe(begun_s - piece.parcel.arrived_s)
+    channel, mode = outgoings[0].channel, outgoings[0].mode
     reach(Failpoint.WORKER_BEFORE_SEND)
     try:
-        [outcome] = await crew.sending.send(outgoing.channel, outgoing.mode, [outgoing])
+        outcomes = await crew.sending.send(channel, mode, outgoings)
     except Exception as error:  # a channel promises to raise nothing; if it does, nobody knows what left
-        log.exception("channel.broke_its_promise", delivery_id=str(outgoing.id))
-        outcome = Ambiguous(Reason.PROVIDER_SILENT, type(error).__name__)
+        log.exception("channel.broke_its_promise", delivery_id=str(outgoings[0].id), size=len(outgoings))
+        outcomes = [Ambiguous(Reason.PROVIDER_SILENT, type(error).__name__) for _ in outgoings]
     reach(Failpoint.WORKER_AFTER_SEND)
-    metrics.PROVIDER_SECONDS.labels(channel=outgoing.channel).observe(loop.time() - begun_s)
-    return outcome
+    metrics.PROVIDER_SECONDS.labels(channel=channel).observe(loop.time() - begun_s)
+    return outcomes
+
+
+def _wake(composed: Outgoing | DeliveryFailure) -> int | None:
+    content = composed.content if isinstance(composed, Outgoing) else None
+    return int(content.wake) if isinstance(content, PushContent) else None
 
 
 async def _may_repeat(crew: Crew, claimed: Claimed) -> bool:
+    if claimed.channel is Channel.PUSH:
+        return True  # devices know what they were sent
     try:
         return await crew.may_repeat(claimed)
     except Exception as error:  # without the category's word, a person decides

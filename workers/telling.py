@@ -1,13 +1,18 @@
 """The canonical line of a delivery, one for each attempt and each end, and the counts that go with it."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from dataclasses import replace
+from uuid import UUID
 
 import structlog
 
 from domain.delivery import DeliveryStatus
-from domain.lanes import Lane
-from plumbing import metrics
+from domain.lanes import Channel, Lane
+from plumbing import metrics, push_metrics
+from plumbing.push_metrics import ExpiredWhere, PushStatus
 from tracking.claim import Over
+from tracking.ending import End
+from tracking.finish import FinishResult
 from workers.endings import Ending
 
 _EVENTS = {
@@ -17,20 +22,32 @@ _EVENTS = {
     DeliveryStatus.AMBIGUOUS: "delivery.left_ambiguous",
     DeliveryStatus.EXPIRED: "delivery.expired",
     DeliveryStatus.CANCELLED: "delivery.cancelled",
+    DeliveryStatus.STORED: "delivery.stored",
+    DeliveryStatus.COLLAPSED: "delivery.collapsed",
+}
+_PUSH = {
+    DeliveryStatus.SENT: PushStatus.SENT,
+    DeliveryStatus.STORED: PushStatus.STORED,
+    DeliveryStatus.EXPIRED: PushStatus.EXPIRED,
+    DeliveryStatus.COLLAPSED: PushStatus.COLLAPSED,
+    DeliveryStatus.FAILED: PushStatus.FAILED,
 }
 
 log = structlog.get_logger(__name__)
 
 
-def tell(ending: Ending) -> None:
-    """The line and the counts of one delivery's attempt."""
+def tell(ending: Ending, instead: End | None = None) -> None:
+    """The line and the counts of one delivery's attempt; `instead` is what the mailbox made of it."""
     claimed, finished = ending.claimed, ending.finished
+    if finished is not None and instead is not None:
+        finished = replace(finished, status=instead.status, reason=instead.reason)
     lane = Lane(claimed.channel, claimed.priority)
     metrics.ATTEMPTS.labels(channel=claimed.channel, result=ending.result).inc()
     if finished is None:
         metrics.PARKED.labels(lane=lane).inc()
     else:
         metrics.DELIVERIES.labels(channel=claimed.channel, status=finished.status).inc()
+        _count_push(ending.wake, finished.status)
     if ending.rest is not None:
         metrics.RETRIES.labels(lane=lane).inc()
     if ending.is_dead_letter:
@@ -45,17 +62,44 @@ def tell(ending: Ending) -> None:
         template=claimed.template,
         attempt=claimed.attempt,
         result=ending.result,
-        reason=ending.reason,
+        reason=finished.reason if finished is not None else ending.reason,
         provider=finished.provider if finished else None,
         duration_ms=round(finished.duration_ms, 1) if finished else None,
         rest=ending.rest.level if ending.rest else None,
     )
 
 
+def tell_displaced(result: FinishResult, own: Container[UUID]) -> None:
+    """The counts of older pushes that had to make room in a mailbox."""
+    for one in result.ended.values():
+        if one.delivery_id not in own:
+            metrics.DELIVERIES.labels(channel=Channel.PUSH, status=one.status).inc()
+            log.info(_EVENTS[one.status], delivery_id=str(one.delivery_id), reason=one.reason, **one.facts)
+
+
+def tell_late(late: Iterable[tuple[UUID, int]]) -> None:
+    """The lines and the counts of pushes, with their wakes, whose time ended in a mailbox."""
+    for delivery, wake in late:
+        metrics.DELIVERIES.labels(channel=Channel.PUSH, status=DeliveryStatus.EXPIRED).inc()
+        push_metrics.EXPIRED.labels(where=ExpiredWhere.SWEEPER).inc()
+        _count_push(wake, DeliveryStatus.EXPIRED)
+        log.info(_EVENTS[DeliveryStatus.EXPIRED], delivery_id=str(delivery), where=ExpiredWhere.SWEEPER)
+
+
+def _count_push(wake: int | None, status: DeliveryStatus) -> None:
+    if wake is None or status not in _PUSH:
+        return
+    push_metrics.SENT.labels(priority=str(wake), status=_PUSH[status]).inc()
+    if status is DeliveryStatus.STORED:
+        push_metrics.QUEUED.inc()
+
+
 def tell_over(over: Iterable[Over]) -> None:
     """The lines and the counts of deliveries that ended while they waited, without another attempt."""
     for one in over:
         metrics.DELIVERIES.labels(channel=one.channel, status=one.status).inc()
+        if one.channel is Channel.PUSH and one.status is DeliveryStatus.EXPIRED:
+            push_metrics.EXPIRED.labels(where=ExpiredWhere.CLAIM).inc()
         log.info(
             _EVENTS[one.status],
             delivery_id=str(one.id),

@@ -47,6 +47,9 @@ class Composer:
             address=claimed.address,
             content=self._words(claimed, await self._link(claimed)),
             priority=claimed.priority,
+            expires_at=claimed.expires_at,
+            collapse_id=claimed.collapse_id,
+            silent_per_hour=claimed.silent_per_hour,
         )
 
     def _words(self, claimed: Claimed, link: str | None) -> RenderedContent:

@@ -22,6 +22,8 @@ SENDS_END_S = 20.0
 
 WRITES_END_S = 3.0
 SMALLEST_PREFETCH = 4
+GREATEST_PREFETCH = 256
+"""Envelopes of push hold up to 500 deliveries: more of them would be a queue in memory."""
 
 log = structlog.get_logger(__name__)
 
@@ -29,8 +31,8 @@ log = structlog.get_logger(__name__)
 def prefetch(priority: Priority, slots: int) -> int:
     """Messages a lane's consumer holds unacknowledged: urgent lanes never wait for the broker, the others share."""
     if priority in (Priority.CRITICAL, Priority.HIGH):
-        return 2 * cap(priority, slots)
-    return max(SMALLEST_PREFETCH, cap(priority, slots))
+        return min(2 * cap(priority, slots), GREATEST_PREFETCH)
+    return min(max(SMALLEST_PREFETCH, cap(priority, slots)), GREATEST_PREFETCH)
 
 
 class Worker:

@@ -13,6 +13,7 @@ import asyncpg
 from aio_pika import DeliveryMode, Message
 
 from channels.base import Outcome, Outgoing, Sent
+from channels.push.letters import Letter
 from domain.content import EmailContent
 from domain.delivery import DeliveryStatus
 from domain.lanes import Channel
@@ -97,6 +98,7 @@ class Stage:
         self.publisher = publisher
         self.channels = ScriptedChannels()
         self.suppressed: list[UUID] = []
+        self.announced: list[Letter] = []
         self.repeats = True
         self.passes: set[UUID] = set()
 
@@ -114,6 +116,9 @@ class Stage:
         async def suppress(claimed: Claimed) -> None:
             self.suppressed.append(claimed.id)
 
+        async def announce(letters: Sequence[Letter]) -> None:
+            self.announced.extend(letters)
+
         return Crew(
             pool=self.pool,
             publisher=self.publisher,
@@ -122,6 +127,7 @@ class Stage:
             rejudge=rejudge,
             may_repeat=may_repeat,
             suppress=suppress,
+            announce=announce,
             rng=Lowest(),
         )
 
