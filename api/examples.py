@@ -142,7 +142,7 @@ _FORECAST: dict[str, Any] = {
     "template": "order_shipped",
     "at": _AT,
     "gates": [_GATE],
-    "deliveries": [{"channel": "email", "status": "queued", "reason": None, "until": None}],
+    "deliveries": [{"channel": "email", "device_id": None, "status": "queued", "reason": None, "until": None}],
 }
 
 EXAMPLES: dict[tuple[str, str], Example] = {

@@ -11,8 +11,9 @@ from api.schemas.explain import ForecastQuery, ForecastTold
 from domain.clock import rfc3339
 from domain.decision import Decision
 from domain.errors import Fault, RequestRefused
+from domain.lanes import Channel
 from domain.notification import NotificationRequest, Recipient
-from fanout.cases import Item, Sender
+from fanout.cases import Item, PlannedDelivery, Sender
 
 ROUTER = router("/api/v1/explain", tag="notifications")
 
@@ -37,12 +38,15 @@ async def forecast(house: TheHouse, key: Reader, asked: Annotated[ForecastQuery,
             "template": asked.template,
             "at": at,
             "gates": [_gate(decision, at) for decision in case.decisions],
-            "deliveries": [
-                {"channel": each.channel, "status": each.status, "reason": each.reason, "until": each.until}
-                for each in case.deliveries
-            ],
+            "deliveries": [_delivery(each) for each in case.deliveries],
         }
     )
+
+
+def _delivery(planned: PlannedDelivery) -> dict[str, Any]:
+    device = planned.address_id if planned.channel is Channel.PUSH else None
+    facts = {"channel": planned.channel, "device_id": device, "status": planned.status}
+    return {**facts, "reason": planned.reason, "until": planned.until}
 
 
 def _as_query(refusal: RequestRefused, asked: ForecastQuery) -> RequestRefused:

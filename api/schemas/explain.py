@@ -1,6 +1,7 @@
 """What would become of a notification: as asked and as told."""
 
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,6 +26,7 @@ class ForecastDelivery(Told):
     """One delivery as it would be planned."""
 
     channel: Channel
+    device_id: UUID | None
     status: DeliveryStatus
     reason: Reason | None
     until: Moment | None

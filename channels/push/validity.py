@@ -59,7 +59,7 @@ class InvalidationReason(StrEnum):
 
     UNREGISTERED = "unregistered"
     """The app was removed, or its push service says so."""
-    BAD_TOKEN = "bad_token"  # noqa: S105  # a reason, no secret
+    BAD_TOKEN = "bad_token"  # noqa: S105  # a reason and no secret
     STALE = "stale"
     """Nothing was seen of the device for a long time."""
     REPORTED = "reported"

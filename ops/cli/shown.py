@@ -48,6 +48,8 @@ def show_change(delivery: dict[str, Any]) -> None:
     line = Text(f"  {delivery['channel']:<6} ").append_text(styled(delivery["status"]))
     if delivery.get("reason"):
         line.append(f" ({delivery['reason']})", style="dim")
+    if delivery.get("device_id"):
+        line.append(f" device {delivery['device_id']}", style="dim")
     until = delivery.get("until") or delivery.get("next_attempt_at")
     if until:
         line.append(f" until {clock(until)}", style="dim")
