@@ -7,13 +7,18 @@ from api.dependencies import House
 from api.door import Door
 from api.openapi import describe
 from api.routes import (
+    apps,
     callbacks,
     categories,
+    devices,
     explain,
+    feedback,
     health,
     notifications,
     preferences,
+    registration,
     suppressions,
+    topics,
     unsubscribe,
     users,
 )
@@ -40,6 +45,11 @@ def create_app(house: House) -> FastAPI:
         preferences,
         categories,
         suppressions,
+        apps,
+        registration,
+        devices,
+        topics,
+        feedback,
         unsubscribe,
         callbacks,
         health,

@@ -1,4 +1,7 @@
-"""Who is asking: API keys looked up by their hash, remembered for three seconds, found or not."""
+"""Who is asking: API keys looked up by their hash, remembered for three seconds, found or not; and keys of apps.
+
+An app's publishable key has no scope: it opens only what asks for it by name (`dependencies.NeedsOrApp`).
+"""
 
 import asyncio
 import time
@@ -10,17 +13,19 @@ from uuid import UUID
 
 import asyncpg
 
+from channels.push.apps import Apps
 from domain.clock import Clock, utc_now
 from domain.errors import RequestRefused
 from domain.notification import Mode
 from plumbing.database import borrow
-from plumbing.secrets import hash_api_key
+from plumbing.secrets import APP_KEY_BEGINNING, hash_api_key
 
 REMEMBERED_S = 3.0
 """A revoked key works at most this long; RELIABILITY asks for five seconds."""
 
 MAX_REMEMBERED = 10_000
 _LONGEST_KEY = 128
+PREFIX_LENGTH = 14
 _BEGINNINGS = tuple(f"cn_{mode}_" for mode in Mode)
 
 _FIND = """
@@ -50,11 +55,16 @@ class Key:
     scopes: frozenset[str]
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    app_id: UUID | None = None
+    """The app whose publishable key this is."""
 
     def works(self, now: datetime) -> bool:
         """Whether it is neither revoked nor expired at `now`."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
+
+FindAppKey = Callable[[str], Awaitable[Key | None]]
+"""Looks a publishable key up. Raises Unavailable."""
 
 FindKey = Callable[[bytes], Awaitable[Key | None]]
 """Looks a key up by its hash. Raises Unavailable."""
@@ -81,11 +91,31 @@ def finder(pool: asyncpg.Pool) -> FindKey:
     return find
 
 
+def app_finder(apps: Apps) -> FindAppKey:
+    """Look publishable keys up among apps, which remember them."""
+
+    async def find(secret: str) -> Key | None:
+        app = await apps.by_key(secret)
+        if app is None:
+            return None
+        return Key(app.id, app.tenant_id, Mode.LIVE, secret[:PREFIX_LENGTH], frozenset(), app_id=app.id)
+
+    return find
+
+
 class Keys:
     """Keys by their secret, each asked for at most once in REMEMBERED_S per process."""
 
-    def __init__(self, find: FindKey, *, clock: Clock = utc_now, timer: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        find: FindKey,
+        *,
+        find_app_key: FindAppKey | None = None,
+        clock: Clock = utc_now,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._find = find
+        self._find_app_key = find_app_key
         self._clock = clock
         self._timer = timer
         self._remembered: dict[bytes, tuple[float, Key | None]] = {}
@@ -93,6 +123,8 @@ class Keys:
 
     async def known(self, secret: str) -> Key | None:
         """The key with this secret if it works now, else None. Raises Unavailable."""
+        if self._find_app_key is not None and secret.startswith(APP_KEY_BEGINNING):
+            return await self._find_app_key(secret)
         if not secret.startswith(_BEGINNINGS) or len(secret) > _LONGEST_KEY or not secret.isascii():
             return None
         secret_hash = hash_api_key(secret)
@@ -120,7 +152,7 @@ class Keys:
         return key
 
 
-async def authenticate(keys: Keys, authorization: str | None, scope: Scope) -> Key:
+async def authenticate(keys: Keys, authorization: str | None, scope: Scope, *, may_be_app: bool = False) -> Key:
     """The key of a request, if it may do this. RequestRefused: 401 without a key that works, 403 without the scope."""
     scheme, _, secret = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
@@ -130,7 +162,10 @@ async def authenticate(keys: Keys, authorization: str | None, scope: Scope) -> K
     if key is None:
         headers = {"WWW-Authenticate": 'Bearer realm="carillon", error="invalid_token"'}
         raise RequestRefused("invalid_key", "this API key is unknown, revoked or expired", 401, headers=headers)
-    if scope not in key.scopes:
+    if scope not in key.scopes and not (may_be_app and key.app_id is not None):
         headers = {"WWW-Authenticate": f'Bearer realm="carillon", error="insufficient_scope", scope="{scope}"'}
-        raise RequestRefused("scope_missing", f"this API key lacks the scope {scope!s}", 403, headers=headers)
+        detail = (
+            f"this API key lacks the scope {scope!s}" if key.app_id is None else "an app key only registers devices"
+        )
+        raise RequestRefused("scope_missing", detail, 403, headers=headers)
     return key

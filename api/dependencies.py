@@ -13,6 +13,7 @@ from api.auth import Key, Keys, Scope, authenticate
 from api.body import BodyLimits
 from api.limits import KeyLimiter
 from channels.push.apps import Apps
+from channels.push.presence import Presence
 from channels.push.tokens import Tokens
 from domain.clock import Clock, utc_now
 from domain.errors import RequestRefused
@@ -20,7 +21,7 @@ from domain.notification import NotificationRequest
 from fanout.cases import Accepted, BulkAccepted, Case, IdempotencyKey, Item, Sender
 from plumbing.cache import Cache
 from plumbing.health import Check
-from plumbing.secrets import Seal
+from plumbing.secrets import Box, Seal
 from plumbing.settings import Settings
 from preferences.categories import Categories
 from templates.catalog import Catalog
@@ -69,6 +70,8 @@ class House:
     catalog: Catalog
     apps: Apps
     tokens: Tokens
+    presence: Presence
+    box: Box
     publish_receipts: PublishReceipts
     checks: Mapping[str, Check] = field(default_factory=dict)
     clock: Clock = utc_now
@@ -87,20 +90,28 @@ TheHouse = Annotated[House, Depends(house_of)]
 class Needs:
     """A dependency: the request's key, which must have `scope`, within its limit. OpenAPI reads the scope from here."""
 
+    may_be_app = False
+
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
 
     async def __call__(self, request: Request) -> Key:
         """Raises RequestRefused: 401, 403, 429."""
         house = house_of(request)
-        key = await identify(request, house.keys, self.scope)
+        key = await identify(request, house.keys, self.scope, may_be_app=self.may_be_app)
         request.scope["rate_headers"] = await house.limiter.spend(key)
         return key
 
 
-async def identify(request: Any, keys: Keys, scope: Scope) -> Key:
+class NeedsOrApp(Needs):
+    """As above, or an app's publishable key, which has no scope at all."""
+
+    may_be_app = True
+
+
+async def identify(request: Any, keys: Keys, scope: Scope, *, may_be_app: bool = False) -> Key:
     """The key of a request, noted for the log. Raises RequestRefused: 401, 403."""
-    key = await authenticate(keys, request.headers.get("authorization"), scope)
+    key = await authenticate(keys, request.headers.get("authorization"), scope, may_be_app=may_be_app)
     request.scope["tenant_id"] = key.tenant_id
     request.scope["key_prefix"] = key.prefix
     return key
@@ -109,4 +120,7 @@ async def identify(request: Any, keys: Keys, scope: Scope) -> Key:
 Reader = Annotated[Key, Depends(Needs(Scope.READ))]
 SenderKey = Annotated[Key, Depends(Needs(Scope.SEND))]
 UsersKey = Annotated[Key, Depends(Needs(Scope.USERS))]
+AdminKey = Annotated[Key, Depends(Needs(Scope.ADMIN))]
+OpsKey = Annotated[Key, Depends(Needs(Scope.OPS))]
+RegistrarKey = Annotated[Key, Depends(NeedsOrApp(Scope.USERS))]
 CampaignsKey = Annotated[Key, Depends(Needs(Scope.CAMPAIGNS))]

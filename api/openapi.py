@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from api import device_examples
 from api.auth import Scope
 from api.dependencies import Needs
 from api.errors import MEDIA_TYPE
@@ -26,13 +27,20 @@ _READ_ELSEWHERE: dict[tuple[str, str], type[BaseModel]] = {
 }
 """Bodies that `preferences` reads by itself: FastAPI knows only that they are objects."""
 
+_EXAMPLES = EXAMPLES | device_examples.EXAMPLES
 _REF = "#/components/schemas/{model}"
+REGISTER = ("/api/v1/devices/register", "post")
+"""The one route that opens for publishable keys too."""
+
 _TAGS = [
     {"name": "sending", "description": "One notification, or up to a thousand."},
     {"name": "notifications", "description": "What became of them."},
     {"name": "users", "description": "People, their addresses and what they allow."},
     {"name": "categories", "description": "Kinds of notifications, and the rules that hold for each."},
     {"name": "suppressions", "description": "Addresses that nobody may write to any more."},
+    {"name": "apps", "description": "Apps, and their publishable keys."},
+    {"name": "devices", "description": "Devices, their tokens, and what became of these."},
+    {"name": "topics", "description": "What many devices subscribe to."},
     {"name": "recipients", "description": "What recipients open: no key."},
     {"name": "providers", "description": "What providers call: signed."},
     {"name": "operation", "description": "Health and metrics."},
@@ -60,8 +68,10 @@ def describe(app: FastAPI) -> dict[str, Any]:
                 content = operation["requestBody"]["content"]["application/json"]
                 content["schema"] = {"$ref": _REF.format(model=model.__name__)}
             _add_security(operation, scopes.get((path, method)))
+            if (path, method) == REGISTER:
+                operation["security"].append({"app_key": []})
             _add_problems(operation)
-            _add_examples(operation, EXAMPLES.get((path, method), Example()))
+            _add_examples(operation, _EXAMPLES.get((path, method), Example()))
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -87,7 +97,8 @@ def _add_schemas(document: dict[str, Any]) -> None:
     for unused in ("HTTPValidationError", "ValidationError"):
         known.pop(unused, None)
     components["securitySchemes"] = {
-        "key": {"type": "http", "scheme": "bearer", "description": "an API key: cn_live_…, cn_test_… or cn_team_…"}
+        "key": {"type": "http", "scheme": "bearer", "description": "an API key: cn_live_…, cn_test_… or cn_team_…"},
+        "app_key": {"type": "http", "scheme": "bearer", "description": "an app's publishable key: cn_app_…"},
     }
 
 

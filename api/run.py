@@ -7,11 +7,12 @@ from functools import partial
 
 from api.accepting import open_accepting
 from api.app import create_app
-from api.auth import Keys, finder
+from api.auth import Keys, app_finder, finder
 from api.dependencies import House
 from api.limits import KeyLimits
 from api.server import listen, serve
 from channels.push.apps import Apps
+from channels.push.presence import Presence
 from channels.push.tokens import Tokens
 from fanout.accept import peek
 from migrations.state import need_current_schema
@@ -19,6 +20,7 @@ from plumbing.database import borrow
 from plumbing.health import Check
 from plumbing.resources import Resources, open_resources
 from plumbing.role import need_connection, need_redis, stop_by_signal
+from plumbing.secrets import Box
 from plumbing.settings import Settings
 
 
@@ -48,9 +50,10 @@ async def open_house(resources: Resources, stack: AsyncExitStack) -> House:
     """Everything that routes need; `stack` closes it, the batcher first. Raises Unavailable, Misconfigured."""
     accepting = await open_accepting(resources, stack, "carillon api publishing")
     settings, pool, cache, intake = resources.settings, resources.hot_pool, resources.cache, accepting.intake
+    apps = Apps(pool)
     return House(
         settings=settings,
-        keys=Keys(finder(pool)),
+        keys=Keys(finder(pool), find_app_key=app_finder(apps)),
         batcher=accepting.batcher,
         peek=partial(peek, intake),
         limiter=KeyLimits(intake.limiter, settings),
@@ -60,8 +63,10 @@ async def open_house(resources: Resources, stack: AsyncExitStack) -> House:
         cache=cache,
         categories=intake.categories,
         catalog=intake.catalog,
-        apps=Apps(pool),
+        apps=apps,
         tokens=Tokens(pool, cache),
+        presence=Presence(cache),
+        box=Box(settings.need("secret_key")),
         publish_receipts=accepting.publisher.publish_receipts,
         checks={
             "postgres": Check(partial(pool.fetchval, "SELECT 1")),

@@ -1,17 +1,23 @@
-"""Apps: the only writer of `apps`, and their look-up by key, bundle or id, remembered for three seconds per process."""
+"""Apps: written, listed, and looked up by key, bundle or id, remembered for three seconds per process.
+
+The only writer of `apps`, but for the brake, which `validity` sets and releases.
+"""
 
 import asyncio
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 import asyncpg
 
-from plumbing.database import borrow
+from channels.push.room import Overflow
+from domain.ids import uuid7
+from domain.push import MAX_LIFE_S
+from plumbing.database import borrow, postgres_errors
 from plumbing.push_metrics import CACHE_OPERATIONS, CacheName, CacheResult
-from plumbing.secrets import APP_KEY_BEGINNING
+from plumbing.secrets import APP_KEY_BEGINNING, new_app_key
 
 REMEMBERED_S = 3.0
 MAX_REMEMBERED = 10_000
@@ -22,7 +28,21 @@ _COLUMNS = (
 )
 _BY_KEY = f"SELECT {_COLUMNS} FROM apps WHERE app_key = $1"  # noqa: S608  # only our own words
 _BY_BUNDLE = f"SELECT {_COLUMNS} FROM apps WHERE tenant_id = $1 AND bundle_id = $2"  # noqa: S608  # only our own words
+_LIST = f"""
+SELECT {_COLUMNS} FROM apps WHERE tenant_id = $1 AND bundle_id > $2 ORDER BY bundle_id LIMIT $3
+"""  # noqa: S608  # only our own words
+_PUT = f"""
+INSERT INTO apps (id, tenant_id, bundle_id, app_key, web_origins, expires_in_s, overflow, silent_per_hour, names_users)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (tenant_id, bundle_id) DO UPDATE SET web_origins = excluded.web_origins,
+  expires_in_s = excluded.expires_in_s, overflow = excluded.overflow, silent_per_hour = excluded.silent_per_hour,
+  names_users = excluded.names_users
+RETURNING {_COLUMNS}, (xmax = 0) AS is_new
+"""  # noqa: S608  # only our own words
 _BY_ID = f"SELECT {_COLUMNS} FROM apps WHERE id = $1"  # noqa: S608  # only our own words
+
+
+Source: TypeAlias = asyncpg.Connection | asyncpg.Pool
 
 
 class App(NamedTuple):
@@ -39,6 +59,42 @@ class App(NamedTuple):
     braked_at: datetime | None
     names_users: bool
     """Whether its publishable key may say whose a device is."""
+
+
+class AppFacts(NamedTuple):
+    """What a tenant says about its app."""
+
+    web_origins: tuple[str, ...] = ()
+    expires_in_s: int = MAX_LIFE_S
+    """Of a push that does not say so itself."""
+    overflow: Overflow = Overflow.DROP
+    silent_per_hour: int = 10
+    """Silent pushes per device; what is more waits and is folded into one."""
+    names_users: bool = False
+
+
+async def put_app(source: Source, tenant: UUID, bundle_id: str, facts: AppFacts) -> tuple[App, bool]:
+    """Create an app with a key of its own, or replace what is known of it; and whether it is new. Unavailable."""
+    with postgres_errors():
+        row = await source.fetchrow(
+            _PUT,
+            uuid7(),
+            tenant,
+            bundle_id,
+            new_app_key(),
+            list(facts.web_origins),
+            facts.expires_in_s,
+            str(facts.overflow),
+            facts.silent_per_hour,
+            facts.names_users,
+        )
+    return _app(row), row["is_new"]
+
+
+async def list_apps(source: Source, tenant: UUID, *, limit: int, after: str = "") -> list[App]:
+    """A tenant's apps by bundle id, those behind `after`. Unavailable."""
+    with postgres_errors():
+        return [_app(row) for row in await source.fetch(_LIST, tenant, after, limit)]
 
 
 class Apps:

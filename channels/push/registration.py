@@ -113,7 +113,8 @@ def decide(
             raise RequestRefused("proof_missing", detail, 403)
     device = named if wish.device_id is not None else holder
     if wish.user_id is not None and authority is Authority.APP:
-        _refuse_claims(app, wish.user_id, device)
+        refuse_claims(app)
+        _refuse_move(wish.user_id, device)
     if device is None:
         return None, (TokenOperation.REGISTERED,)
     operations = []
@@ -149,15 +150,20 @@ async def register(conn: asyncpg.Connection, app: App, wish: Wish, *, authority:
     return Registered(device_id, device is None, operations, touched)
 
 
-def _refuse_claims(app: App, user_id: UUID, device: Seen | None) -> None:
-    """Anybody can read an app key out of the app, and would read another's notifications by naming them."""
+def refuse_claims(app: App) -> None:
+    """RequestRefused(403) where an app key must name no users: anybody can read it out of the app, and would read
+    another's notifications by naming them."""
     if not app.names_users:
-        detail = "a publishable key does not say whose a device is: register it with a server key, or let the app do so"
-    elif device is not None and device.user_id not in {None, user_id}:
-        detail = "a device is moved from one user to another with a server key only"
-    else:
-        return
-    raise RequestRefused("user_needs_server_key", detail, 403, faults=(Fault("/user", detail),))
+        raise _needs_server_key("a publishable key does not say whose a device is, unless the app has names_users")
+
+
+def _refuse_move(user_id: UUID, device: Seen | None) -> None:
+    if device is not None and device.user_id not in {None, user_id}:
+        raise _needs_server_key("a device is moved from one user to another with a server key only")
+
+
+def _needs_server_key(detail: str) -> RequestRefused:
+    return RequestRefused("user_needs_server_key", detail, 403, faults=(Fault("/user", detail),))
 
 
 def _taken() -> RequestRefused:

@@ -117,6 +117,8 @@ def make_house(batcher: Submits, ring: KeyRing, **changes: Any) -> House:
         catalog=UNREACHED,
         apps=UNREACHED,
         tokens=UNREACHED,
+        presence=UNREACHED,
+        box=UNREACHED,
         publish_receipts=UNREACHED,
         body_limits=BodyLimits(timeout_s=0.5),
     )

@@ -19,7 +19,7 @@ class Stored:
 
     def __init__(self, **facts: datetime | None) -> None:
         self.secret = new_api_key(Mode.LIVE)
-        self.key: Key | None = Key(uuid4(), uuid4(), Mode.LIVE, "cn_live_abcd", frozenset({"read"}), **facts)
+        self.key: Key | None = Key(uuid4(), uuid4(), Mode.LIVE, "cn_live_abcd", frozenset({"read"}), **facts)  # type: ignore[arg-type]  # facts are times only
         self.asked = 0
         self.elapsed_s = 0.0
         self.keys = Keys(self.find, clock=lambda: NOW, timer=lambda: self.elapsed_s)
