@@ -48,8 +48,9 @@ class Judge:
     async def _judge(self, one: Stale, recipient: KnownRecipient | None, now: datetime) -> Judged:
         category = await self._categories.get(self._pool, one.tenant_id, one.category)
         if recipient is None or category is None:
-            gone = Decision.suppress(Gate.RECHECK, Reason.RECIPIENT_ERASED, one.channel)
-            return Judged(one.id, 0, None, gone)
+            is_device = one.channel is Channel.PUSH and one.user_id is None and category is not None
+            reason = Reason.DEVICE_GONE if is_device else Reason.RECIPIENT_ERASED
+            return Judged(one.id, 0, None, Decision.suppress(Gate.RECHECK, reason, one.channel))
         return Judged(
             one.id,
             recipient.version,

@@ -55,6 +55,18 @@ async def test_a_strangers_device_that_has_got_a_user_is_judged_by_that_user(
     assert await _reason(hot_pool, stale.id) is Reason.CHANNEL_OPT_OUT
 
 
+async def test_a_strangers_device_that_was_erased_is_gone(
+    batcher: Batcher, hot_pool: asyncpg.Pool, tenant: UUID
+) -> None:
+    device = await a_device(hot_pool, tenant, await an_app(hot_pool, tenant))
+    stale = await _stale(batcher, tenant, None, device)
+    await hot_pool.execute("DELETE FROM devices WHERE id = $1", device)
+
+    await Judge(hot_pool, Categories())([stale])
+
+    assert await _reason(hot_pool, stale.id) is Reason.DEVICE_GONE
+
+
 async def test_a_strangers_device_goes_on_at_its_new_version(
     batcher: Batcher, hot_pool: asyncpg.Pool, tenant: UUID
 ) -> None:
