@@ -68,24 +68,24 @@ return replaced
 """
 )
 
-# As above, but the younger connection stays: its id is a UUIDv7 in hex, so the greater one.
+# As above, but the younger connection stays: its id is a UUIDv7 in hex, so the greater one. Answers per key the living
+# entry of another connection: '<' before one that was replaced, '>' before one that stays.
 _RENEW = Script(
     _READ
     + """
-local newer = {}
+local others = {}
 for i, key in ipairs(KEYS) do
   local mine = ARGV[i + 1]
   local value = redis.call('GET', key)
-  newer[i] = ''
-  local stays = false
+  others[i] = ''
   if value then
     local _, theirs = read(value)
     local _, ours = read(mine)
-    stays = theirs > ours and is_alive(value)
+    if theirs ~= ours and is_alive(value) then others[i] = (theirs > ours and '>' or '<') .. value end
   end
-  if stays then newer[i] = value else redis.call('SET', key, mine, 'EX', ARGV[1]) end
+  if string.sub(others[i], 1, 1) ~= '>' then redis.call('SET', key, mine, 'EX', ARGV[1]) end
 end
-return newer
+return others
 """
 )
 
@@ -165,6 +165,13 @@ class Entry(NamedTuple):
     is_napping: bool
 
 
+class Standing(NamedTuple):
+    """How connections stand among others of their devices: older ones that they replaced, younger ones that stay."""
+
+    older: dict[UUID, Whereabouts]
+    younger: dict[UUID, Whereabouts]
+
+
 class Presence:
     """Who is connected where. Without Redis every answer is None: nobody knows."""
 
@@ -173,15 +180,23 @@ class Presence:
 
     async def where(self, devices: Sequence[UUID]) -> dict[UUID, Whereabouts] | None:
         """Where these devices are, those that are connected, in one round trip. None: Redis does not answer."""
-        return await self._ask(_WHERE, devices, [])
+        found = await self._ask(_WHERE, devices, [])
+        return None if found is None else {device: _read(value) for device, value in found.items()}
 
     async def announce(self, here: NodeFacts, entries: Sequence[Entry]) -> dict[UUID, Whereabouts] | None:
-        """These devices have just logged in here. Answers the living entries they replace: ghosts, to be closed."""
-        return await self._write(_ANNOUNCE, here, entries)
+        """These devices have logged in here, whatever was before. Answers the living entries they replace: ghosts."""
+        others = await self._write(_ANNOUNCE, here, entries)
+        return None if others is None else {device: _read(value) for device, value in others.items()}
 
-    async def renew(self, here: NodeFacts, entries: Sequence[Entry]) -> dict[UUID, Whereabouts] | None:
-        """These devices are still here. Answers where a younger login has taken one over: its entry stays."""
-        return await self._write(_RENEW, here, entries)
+    async def renew(self, here: NodeFacts, entries: Sequence[Entry]) -> Standing | None:
+        """These devices are here, unless a younger connection is elsewhere: then its entry stays."""
+        others = await self._write(_RENEW, here, entries)
+        if others is None:
+            return None
+        standing = Standing({}, {})
+        for device, value in others.items():
+            (standing.younger if value[:1] == b">" else standing.older)[device] = _read(value[1:])
+        return standing
 
     async def leave(self, entries: Sequence[Entry]) -> None:
         """These connections ended; entries of other connections stay. Without Redis entries end by themselves."""
@@ -203,8 +218,8 @@ class Presence:
         answer: list[bytes] | None = await self._cache.call(_LIST, [_NODES], [])
         return None if answer is None else sorted(NodeFacts(*one.decode().split("\n")) for one in answer)
 
-    async def _write(self, script: Script, here: NodeFacts, entries: Sequence[Entry]) -> dict[UUID, Whereabouts] | None:
-        others: dict[UUID, Whereabouts] = {}
+    async def _write(self, script: Script, here: NodeFacts, entries: Sequence[Entry]) -> dict[UUID, bytes] | None:
+        others: dict[UUID, bytes] = {}
         for slice_ in _slices(entries):
             values = [_value(here, entry) for entry in slice_]
             answer = await self._ask(script, [entry.device for entry in slice_], [DEVICE_LIFE_S, *values])
@@ -215,13 +230,14 @@ class Presence:
 
     async def _ask(
         self, script: Script, devices: Sequence[UUID], args: Sequence[str | int]
-    ) -> dict[UUID, Whereabouts] | None:
+    ) -> dict[UUID, bytes] | None:
+        """What the script answered per device, where it answered something."""
         if not devices:
             return {}
         answer: list[bytes] | None = await self._cache.call(script, [_key(device) for device in devices], args)
         if answer is None:
             return None
-        return {device: _read(value) for device, value in zip(devices, answer, strict=True) if value}
+        return {device: value for device, value in zip(devices, answer, strict=True) if value}
 
 
 def _slices(entries: Sequence[Entry]) -> list[Sequence[Entry]]:

@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
     """Add the verbs to `app`."""
     app.command()(api)
     app.command()(door)
+    app.command()(gateway)
     app.command()(worker)
     app.command()(scheduler)
     app.command()(simulated)
@@ -52,6 +53,17 @@ def door() -> None:
         return run(settings)
 
     _run("door", role)
+
+
+def gateway() -> None:
+    """Run a gateway node: holds the connections of devices (one role, for production)."""
+
+    def role(settings: "Settings") -> Coroutine[Any, Any, None]:
+        from channels.push.gateway.run import run  # lazy: the role's own world
+
+        return run(settings)
+
+    _run("gateway", role)
 
 
 def worker(channels: Channels = "", priorities: Priorities = "", slots: Slots = 0) -> None:

@@ -139,7 +139,7 @@ async def test_a_node_hears_that_redis_has_forgotten_it_and_renews(presence: Pre
 
     assert await presence.where([one.device]) == {}
     assert await presence.beat(here) is False
-    assert await presence.renew(here, [one]) == {}
+    assert await presence.renew(here, [one]) == ({}, {})
     found = await presence.where([one.device])
     assert found is not None
     assert found[one.device].connection == one.connection
@@ -150,13 +150,16 @@ async def test_of_two_connections_that_renew_the_younger_stays_whoever_comes_fir
     device = uuid7()
     old, new = Entry(device, uuid7(1_000_000).hex, False), Entry(device, uuid7(2_000_000).hex, False)
 
-    assert await presence.renew(first, [old]) == {}
-    replaced = await presence.renew(second, [new])
-    refused = await presence.renew(first, [old])
+    assert await presence.renew(first, [old]) == ({}, {})
+    won = await presence.renew(second, [new])
+    lost = await presence.renew(first, [old])
 
-    assert replaced == {}
-    assert refused is not None
-    assert refused[device].connection == new.connection
+    assert won is not None
+    assert lost is not None
+    assert won.older[device].connection == old.connection
+    assert won.younger == {}
+    assert lost.younger[device].connection == new.connection
+    assert lost.older == {}
     found = await presence.where([device])
     assert found is not None
     assert found[device].node == second.node
