@@ -81,12 +81,12 @@ class ProviderDoor:
         _send(exchange, status, refused, apns_id)
 
 
-async def read_body(exchange: Exchange) -> bytes:
+async def read_body(exchange: Exchange, *, timeout_s: float = BODY_TIMEOUT_S) -> bytes:
     """The body of a request, read to its end so that its sender hears the answer. PushRefused: 400, 413."""
     parts: list[bytes] = []
     size_bytes = 0
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             async for part in exchange:
                 size_bytes += len(part)
                 if size_bytes > MAX_UNREAD_BYTES:

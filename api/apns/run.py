@@ -8,11 +8,11 @@ from api.accepting import open_accepting
 from api.apns.door import ProviderDoor
 from api.apns.provider_tokens import ProviderTokens
 from api.apns.push import Pushing
-from api.apns.server import open_server
+from api.apns.server import need_certificate, open_server
 from api.apns.signing_keys import SigningKeys, finder
 from api.server import listen
 from channels.push.tokens import Tokens
-from domain.errors import Misconfigured, Unavailable
+from domain.errors import Unavailable
 from migrations.state import need_current_schema
 from plumbing.database import borrow
 from plumbing.health import Check
@@ -31,11 +31,7 @@ async def run(settings: Settings) -> None:
     Raises Misconfigured or Unavailable, in one line, when it cannot work.
     """
     stop = stop_by_signal()
-    certificate, private_key = settings.door_certificate, settings.door_private_key
-    if certificate is None or private_key is None:
-        raise Misconfigured(
-            "the provider door speaks TLS only: set CARILLON_DOOR_CERTIFICATE and CARILLON_DOOR_PRIVATE_KEY"
-        )
+    certificate, private_key = need_certificate(settings.door_certificate, settings.door_private_key)
     async with AsyncExitStack() as stack:
         listener = listen(settings.door_host, settings.door_port, settings="CARILLON_DOOR_HOST, CARILLON_DOOR_PORT")
         stack.callback(listener.close)

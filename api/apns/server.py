@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -88,7 +89,6 @@ async def open_server(
     """Serve as long as the context lasts; the task ends early only when the server failed.
 
     At the end connections are told to go away (GOAWAY), and what is still under way is cut after STOP_TIMEOUT_S.
-    Misconfigured when the certificate or its key cannot be used.
     """
     server = _configure(listener, application, certificate, private_key)
     serving = asyncio.create_task(server.serve())
@@ -100,32 +100,38 @@ async def open_server(
             await asyncio.wait_for(serving, STOP_TIMEOUT_S)
 
 
-def _configure(listener: socket.socket, application: Application, certificate: Path, private_key: Path) -> _Server:
+def need_certificate(certificate: Path | None, private_key: Path | None) -> tuple[Path, Path]:
+    """The PEM files of this door, which fit together. Misconfigured when they are missing or cannot be used."""
+    names = "CARILLON_DOOR_CERTIFICATE, CARILLON_DOOR_PRIVATE_KEY"
+    if certificate is None or private_key is None:
+        raise Misconfigured(f"the provider door speaks TLS only: set {names}; `up` does so by itself")
     try:
-        return _Server(
-            listener,
-            application,
-            interface=Interfaces.RSGI,
-            ssl_cert=certificate,
-            ssl_key=private_key,
-            ssl_protocol_min=SSLProtocols.tls12,
-            http2_settings=HTTP2Settings(
-                initial_connection_window_size=WINDOW_BYTES,
-                initial_stream_window_size=WINDOW_BYTES,
-                keep_alive_interval=PING_MS,
-                keep_alive_timeout=PING_TIMEOUT_S,
-                max_concurrent_streams=MAX_STREAMS,
-                max_headers_size=MAX_HEADER_BYTES,
-            ),
-            http1_settings=HTTP1Settings(header_read_timeout=HEAD_TIMEOUT_MS, max_buffer_size=MAX_HEADER_BYTES),
-            backlog=1024,
-            backpressure=MAX_CONNECTIONS,
-            websockets=False,
-            log_level=LogLevels.error,
-            log_dictconfig={"handlers": {}, "loggers": {"_granian": {"handlers": [], "propagate": True}}},
-        )
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, private_key)
     except (OSError, ValueError) as error:
-        raise Misconfigured(
-            f"the provider door cannot use {certificate} with {private_key} (CARILLON_DOOR_CERTIFICATE, "
-            f"CARILLON_DOOR_PRIVATE_KEY): {error}"
-        ) from error
+        raise Misconfigured(f"{certificate} and {private_key} ({names}) cannot be used: {error}") from error
+    return certificate, private_key
+
+
+def _configure(listener: socket.socket, application: Application, certificate: Path, private_key: Path) -> _Server:
+    return _Server(
+        listener,
+        application,
+        interface=Interfaces.RSGI,
+        ssl_cert=certificate,
+        ssl_key=private_key,
+        ssl_protocol_min=SSLProtocols.tls12,
+        http2_settings=HTTP2Settings(
+            initial_connection_window_size=WINDOW_BYTES,
+            initial_stream_window_size=WINDOW_BYTES,
+            keep_alive_interval=PING_MS,
+            keep_alive_timeout=PING_TIMEOUT_S,
+            max_concurrent_streams=MAX_STREAMS,
+            max_headers_size=MAX_HEADER_BYTES,
+        ),
+        http1_settings=HTTP1Settings(header_read_timeout=HEAD_TIMEOUT_MS, max_buffer_size=MAX_HEADER_BYTES),
+        backlog=1024,
+        backpressure=MAX_CONNECTIONS,
+        websockets=False,
+        log_level=LogLevels.error,
+        log_dictconfig={"handlers": {}, "loggers": {"_granian": {"handlers": [], "propagate": True}}},
+    )
