@@ -12,14 +12,14 @@ from tests.builders import SECRET_KEY
 SEAL = Seal(SECRET_KEY)
 
 
-async def an_app(pool: asyncpg.Pool, tenant: UUID, bundle_id: str = "com.example.demo") -> UUID:
-    """An app of this tenant."""
+async def an_app(pool: asyncpg.Pool, tenant: UUID, bundle_id: str | None = None) -> UUID:
+    """An app of this tenant, with a bundle id that nobody else has unless one is given."""
     identifier = uuid7()
     await pool.execute(
         "INSERT INTO apps (id, tenant_id, bundle_id, app_key) VALUES ($1, $2, $3, $4)",
         identifier,
         tenant,
-        bundle_id,
+        bundle_id or f"org.example.{identifier.hex}",
         f"cn_app_{identifier.hex}",
     )
     return identifier

@@ -156,7 +156,7 @@ async def test_what_is_too_late_is_taken_and_told_to_be_expired(client: httpx2.A
 async def test_an_unknown_token_is_not_found_and_a_gone_one_is_gone(
     client: httpx2.AsyncClient, hot_pool: asyncpg.Pool, tenant: UUID, token: str
 ) -> None:
-    await a_device(hot_pool, tenant, await an_app(hot_pool, tenant, "org.gone"), token="was here", is_gone=True)
+    await a_device(hot_pool, tenant, await an_app(hot_pool, tenant), token="was here", is_gone=True)
 
     unknown, gone = await _send(client, "never-seen"), await _send(client, "was here")
     foreign = await _send(client, token, authorization=f"Bearer {FOREIGN}")
@@ -168,7 +168,7 @@ async def test_an_unknown_token_is_not_found_and_a_gone_one_is_gone(
 async def test_the_same_key_is_one_push_and_another_device_or_body_is_refused(
     client: httpx2.AsyncClient, hot_pool: asyncpg.Pool, tenant: UUID, token: str
 ) -> None:
-    await a_device(hot_pool, tenant, await an_app(hot_pool, tenant, "org.other"), token="another")
+    await a_device(hot_pool, tenant, await an_app(hot_pool, tenant), token="another")
 
     first = await _send(client, token, idempotency_key="once")
     again = await _send(client, token, idempotency_key="once")
