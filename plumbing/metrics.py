@@ -57,6 +57,7 @@ class Duty(StrEnum):
     PARTITIONS = "partitions"
     ROLLUPS = "rollups"
     PURGE = "purge"
+    DEVICES = "devices"
 
 
 class SweepOutcome(StrEnum):

@@ -5,8 +5,11 @@ import contextlib
 import os
 import socket
 import time
+from datetime import timedelta
 from functools import partial
 
+from channels.push.tokens import Tokens
+from channels.push.validity import Brake
 from fanout.relay import Relay
 from migrations.state import need_current_schema
 from plumbing import metrics
@@ -19,6 +22,7 @@ from plumbing.role import STALE_S, end_in_time, need_connection, stop_by_signal,
 from plumbing.settings import Settings
 from plumbing.side_door import open_door
 from preferences.categories import Categories
+from workers.device_duties import DeviceDuties
 from workers.duties import Duties
 from workers.leader import Leader
 from workers.policies import Policies
@@ -70,7 +74,17 @@ def _leaders(resources: Resources, publisher: Publisher) -> tuple[Leader, Leader
     url = resources.settings.need("database_url")
     return (
         Leader(url, duties.urgent(), name="scheduler", owner=owner),
-        Leader(url, duties.counting(), name="counting", owner=owner),
+        Leader(url, [*duties.counting(), *_device_duties(resources).turns()], name="counting", owner=owner),
+    )
+
+
+def _device_duties(resources: Resources) -> DeviceDuties:
+    settings = resources.settings
+    return DeviceDuties(
+        Tokens(resources.hot_pool, resources.cache),
+        resources.cache,
+        Brake(settings.brake_percent, settings.brake_window_s),
+        timedelta(days=settings.device_grace_days),
     )
 
 

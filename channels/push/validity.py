@@ -134,6 +134,12 @@ async def release(conn: asyncpg.Connection, tenant: UUID, bundle_id: str, *, act
     return True
 
 
+async def count_braked(conn: asyncpg.Connection) -> int:
+    """How many apps wait for somebody to look."""
+    count: int = await conn.fetchval("SELECT count(*)::int FROM apps WHERE braked_at IS NOT NULL")
+    return count
+
+
 async def _brakes(conn: asyncpg.Connection, app: asyncpg.Record, brake: Brake, actor: str) -> bool:
     """Whether these would be too many; then the app is braked. The app's row is locked, so nobody counts beside us."""
     dying = len(app["devices"])
