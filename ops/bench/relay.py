@@ -65,7 +65,14 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--no-deflate", action="store_true")
     chosen = parser.parse_args()
-    uvicorn.run(Relay(), host=HOST, port=chosen.port, log_level="warning", ws_per_message_deflate=not chosen.no_deflate)
+    uvicorn.run(
+        Relay(),
+        host=HOST,
+        port=chosen.port,
+        log_level="warning",
+        timeout_keep_alive=75,
+        ws_per_message_deflate=not chosen.no_deflate,
+    )
 
 
 if __name__ == "__main__":

@@ -124,6 +124,7 @@ def _show(platform: "Platform", took_s: float) -> None:
     lines = [
         f"carillon is up after {took_s:.1f} s, on {parts}",
         f"  API        {run.api_url}   (described at {run.api_url}/openapi.json)",
+        f"  devices    {run.gateway_url}   (app key {run.app_key})",
         f"  provider   {run.provider_url}   (for APNs clients; trust {authority})",
         f"  key        {run.api_key}",
         f"  test key   {run.test_key}",

@@ -49,6 +49,7 @@ class Platform:
     supervisor: Supervisor
     say: Callable[[str], None]
     servers: dict[Part, Server] = field(default_factory=dict)
+    app_key: str | None = None
     run: Run | None = None
 
     def write_run(self) -> None:
@@ -122,12 +123,12 @@ async def _start(platform: Platform, settings: Settings, *, choice: StackChoice,
         raise _first_of(errors) from None
     platform.run = Run(
         api_url=doors.api_url,
-        gateway_url=doors.gateway_url if "gateway" in doors.metrics_ports else None,
+        gateway_url=doors.gateway_url,
         provider_url=doors.provider_url,
         metrics_urls=doors.metrics_urls,
         api_key=platform.keys.api_key,
         test_key=platform.keys.test_key,
-        app_key=None,
+        app_key=platform.app_key,
         stack={part.value: platform.servers[part].way.value for part in Part},
         database_url=stack["CARILLON_DATABASE_URL"],
         redis_url=stack["CARILLON_REDIS_URL"],
@@ -165,7 +166,7 @@ async def _start_part(platform: Platform, part: Part, way: Way, *, url: str | No
             server.url = sibling_url(server.url, _DATABASE)
     if part is Part.POSTGRES:
         await migrate(server.url)
-        await seed(server.url, keys, secret_key=secret_key)
+        platform.app_key = await seed(server.url, keys, secret_key=secret_key)
 
 
 async def _open_stack(platform: Platform) -> dict[str, str]:

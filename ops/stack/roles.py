@@ -18,7 +18,7 @@ _SMTP_PORT, _SMS_PORT = 2525, 8025
 _GATEWAY_PORT, _DOOR_PORT = 8001, 8443
 """The usual ones: taken when free."""
 
-_METRICS_PORTS = {"worker": 9100, "scheduler": 9101, "door": 9103}
+_METRICS_PORTS = {"worker": 9100, "scheduler": 9101, "gateway": 9102, "door": 9103}
 """Of the roles without an API, as ops/prometheus/prometheus.yml has them."""
 
 

@@ -10,11 +10,16 @@ TENANT = "local"
 USER = "user-42"
 EMAIL = "ok@example.com"
 PHONE = "+14155550100"
+BUNDLE = "com.example.demo"
 
 
-async def seed(url: str, keys: Keys, *, secret_key: str) -> None:
-    """Make tenant, live and test key and the demo user where they are missing; what is there stays as it is."""
-    from domain.notification import Recipient  # lazy, with what follows: `--help` must stay quick
+async def seed(url: str, keys: Keys, *, secret_key: str) -> str:
+    """Make tenant, live and test key, demo user and demo app where they are missing; what is there stays as it is.
+
+    The app's publishable key.
+    """
+    from channels.push.apps import AppFacts, put_app  # lazy, with what follows: `--help` must stay quick
+    from domain.notification import Recipient
     from preferences.contacts import put_recipients
 
     async with connected(url) as conn, conn.transaction():
@@ -25,3 +30,7 @@ async def seed(url: str, keys: Keys, *, secret_key: str) -> None:
         if known is None:
             demo = Recipient(user=USER, email=EMAIL, phone=PHONE, name="Robin", locale="en")
             await put_recipients(conn, Seal(secret_key), tenant, [demo])
+        app_key = await conn.fetchval(
+            "SELECT app_key FROM apps WHERE tenant_id = $1 AND bundle_id = $2", tenant, BUNDLE
+        )
+        return str(app_key or (await put_app(conn, tenant, BUNDLE, AppFacts()))[0].app_key)

