@@ -65,7 +65,7 @@ def show_notification(found: dict[str, Any]) -> None:
     )
     rows = table("channel", "status", "reason", "attempt", "time", "outcome", "answer")
     for delivery in found["deliveries"]:
-        rows.add_row(delivery["channel"], styled(delivery["status"]), delivery["reason"] or "")
+        rows.add_row(_where(delivery), styled(delivery["status"]), delivery["reason"] or "")
         for attempt in delivery["attempts"]:
             facts = attempt["facts"]
             outcome = (attempt["outcome"] or "under way").removeprefix("attempt_")
@@ -106,6 +106,12 @@ def clock(moment: str) -> str:
     at = datetime.fromisoformat(moment).astimezone()
     form = "%H:%M:%S" if at.date() == datetime.now().astimezone().date() else "%Y-%m-%d %H:%M:%S"
     return f"{at:{form}}.{at.microsecond // 1000:03d}"
+
+
+def _where(delivery: dict[str, Any]) -> str:
+    """The channel, and the end of the device's id, by which several are told apart."""
+    device = delivery.get("device_id")
+    return f"{delivery['channel']} …{device[-6:]}" if device else str(delivery["channel"])
 
 
 def _gates(gates: list[dict[str, Any]]) -> Table:

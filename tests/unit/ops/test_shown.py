@@ -79,3 +79,17 @@ def test_an_explanation_shows_gates_with_what_they_looked_at_and_events(words: s
         )
 
     assert words in shown.get()
+
+
+def test_several_devices_are_told_apart() -> None:
+    devices = ["01930b00-1a00-7c11-9f00-8d2e4f6a1b3c", "01930b00-1a00-7c11-9f00-8d2e4f6affff"]
+    pushes: list[dict[str, Any]] = [
+        {"channel": "push", "device_id": device, "status": "stored", "reason": None, "attempts": []}
+        for device in (*devices, None)
+    ]
+
+    with CONSOLE.capture() as shown:
+        show_notification({**FOUND, "deliveries": pushes})
+
+    rows = [line.split() for line in shown.get().splitlines()[-3:]]
+    assert rows == [["push", "…6a1b3c", "stored"], ["push", "…6affff", "stored"], ["push", "stored"]]
