@@ -12,7 +12,7 @@ TOPIC_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.~:-]{0,99}$"
 MAX_BULK_DEVICES = 1000
 
 TopicName = Annotated[str, StringConstraints(pattern=TOPIC_NAME)]
-Devices = Annotated[list[UUID], Field(max_length=MAX_BULK_DEVICES, strict=False)]
+Devices = Annotated[list[Annotated[UUID, Field(strict=False)]], Field(max_length=MAX_BULK_DEVICES)]
 
 
 class TopicAsked(Asked):

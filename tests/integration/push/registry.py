@@ -10,19 +10,19 @@ import asyncpg
 import httpx2
 
 from api.app import create_app
-from api.auth import Key, Keys, app_finder
+from api.auth import Keys, app_finder
+from api.limits import KeyLimits
 from channels.push.apps import Apps
 from channels.push.presence import Presence
 from channels.push.tokens import Tokens
 from domain.ids import uuid7
-from domain.notification import Mode
 from plumbing.cache import Cache
-from plumbing.secrets import Box, Seal, hash_api_key
+from plumbing.limiter import Limiter
+from plumbing.secrets import Box, Seal
 from plumbing.settings import Settings
 from tests.integration.api.doors import FakeBatcher, KeyRing, make_house
 
 SECRET_KEY = "a key for tests, of more than 32 bytes"
-BUNDLE = "com.example.shop"
 REGISTER = "/api/v1/devices/register"
 
 
@@ -58,7 +58,7 @@ class Registry:
     async def get(self, path: str, *, key: str | None = None, **query: Any) -> httpx2.Response:
         """GET below /api/v1."""
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        return await self.client.get(f"/api/v1{path}", params=query, headers=headers)
+        return await self.client.get(f"/api/v1{path}", params=query or None, headers=headers)
 
     async def version(self, user: str) -> int:
         """The version of a user now."""
@@ -79,10 +79,12 @@ async def open_registry(pool: asyncpg.Pool, cache: Cache, tenant: UUID, **settin
     ring.add(stranger, tenant_id=other)
     apps, seal, box = Apps(pool), Seal(SECRET_KEY), Box(SECRET_KEY)
     tokens = Tokens(pool, cache)
+    chosen = Settings(_env_file=None, **settings)
     house = make_house(
         FakeBatcher(),
         ring,
-        settings=Settings(_env_file=None, **settings),
+        settings=chosen,
+        limiter=KeyLimits(Limiter(cache), chosen),
         keys=Keys(ring.find, find_app_key=app_finder(apps)),
         hot_pool=pool,
         cache=cache,
@@ -96,10 +98,3 @@ async def open_registry(pool: asyncpg.Pool, cache: Cache, tenant: UUID, **settin
     async with httpx2.AsyncClient(transport=transport, base_url="http://carillon") as client:
         client.headers["authorization"] = f"Bearer {secret}"
         yield Registry(client, tenant, stranger, f"com.example.a{tenant.hex}", pool, tokens, seal, box)
-
-
-def a_key_of(ring: KeyRing, tenant: UUID, *scopes: str) -> str:
-    """A secret with these scopes."""
-    secret = f"cn_live_{uuid7().hex}"
-    ring.keys[hash_api_key(secret)] = Key(uuid7(), tenant, Mode.LIVE, secret[:14], frozenset(scopes))
-    return secret
