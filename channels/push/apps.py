@@ -91,6 +91,13 @@ async def put_app(source: Source, tenant: UUID, bundle_id: str, facts: AppFacts)
     return _app(row), row["is_new"]
 
 
+async def find_app(source: Source, tenant: UUID, bundle_id: str) -> App | None:
+    """The tenant's app as it stands now, or None. Unavailable."""
+    with postgres_errors():
+        row = await source.fetchrow(_BY_BUNDLE, tenant, bundle_id)
+    return _app(row) if row is not None else None
+
+
 async def list_apps(source: Source, tenant: UUID, *, limit: int, after: str = "") -> list[App]:
     """A tenant's apps by bundle id, those behind `after`. Unavailable."""
     with postgres_errors():
