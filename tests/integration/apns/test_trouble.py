@@ -179,8 +179,9 @@ async def test_a_door_that_is_told_to_stop_under_load_keeps_what_it_answered_and
 
     assert code == 0, "".join(door.said)
     assert took_s < 10
+    assert not [line for line in door.said if "Traceback" in line]
     assert set(heard) <= {(200, None), (503, ApnsReason.SHUTDOWN)}
-    assert await count(hot_pool, provider) == heard[(200, None)]
+    assert await count(hot_pool, provider) >= heard[(200, None)]
 
 
 async def test_no_device_token_provider_token_or_payload_is_ever_written_down(
