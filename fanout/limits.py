@@ -116,8 +116,7 @@ def _key_limit(policy: Policy, case: Case, cost: int) -> Limit:
 def _user_limit(policy: Policy, case: Case, channel: Channel, cost: int) -> Limit:
     """The recipient stands in the key as a hash: no address is ever a Redis key. Test sends spend nothing of live."""
     to, tenant = case.request.to, case.tenant_id
-    device = to.device_id.hex if to.device_id is not None else to.device_token
-    name = to.user or to.email or to.phone or device or ""
+    name = to.user or to.email or to.phone or ""
     digest = blake2b(name.encode(), digest_size=16, key=tenant.bytes).hexdigest()
     key = f"{{t:{tenant}}}:limit:user:{case.item.sender.mode}:{channel}:{digest}"
     return Limit(key, policy.user_per_hour / 3600, policy.user_burst, cost)
