@@ -13,6 +13,7 @@ from api.auth import Key, Keys, Scope, authenticate
 from api.body import BodyLimits
 from api.limits import KeyLimiter
 from channels.push.apps import Apps
+from channels.push.hints import Nodes
 from channels.push.presence import Presence
 from channels.push.tokens import Tokens
 from domain.clock import Clock, utc_now
@@ -73,6 +74,7 @@ class House:
     presence: Presence
     box: Box
     publish_receipts: PublishReceipts
+    nodes: Nodes
     checks: Mapping[str, Check] = field(default_factory=dict)
     clock: Clock = utc_now
     body_limits: BodyLimits = field(default_factory=BodyLimits)

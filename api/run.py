@@ -68,6 +68,7 @@ async def open_house(resources: Resources, stack: AsyncExitStack) -> House:
         presence=Presence(cache),
         box=Box(settings.need("secret_key")),
         publish_receipts=accepting.publisher.publish_receipts,
+        nodes=accepting.publisher,
         checks={
             "postgres": Check(partial(pool.fetchval, "SELECT 1")),
             "redis": Check(partial(need_redis, cache), is_required=False),

@@ -58,12 +58,14 @@ class Duty(StrEnum):
     ROLLUPS = "rollups"
     PURGE = "purge"
     DEVICES = "devices"
+    MAILBOX = "mailbox"
 
 
 class SweepOutcome(StrEnum):
     """What the sweeper made of one thing that nobody had finished."""
 
     UNKNOWN = "unknown"
+    OVERDUE = "overdue"
     REPUBLISHED = "republished"
     QUARANTINED = "quarantined"
     DEAD_LETTERED = "dead_lettered"

@@ -26,9 +26,12 @@ FROM outbox o
 WHERE o.published_at IS NULL AND o.available_at <= now() AND (o.channel * 16 + o.priority) = ANY($1::int[])
 ORDER BY o.priority, o.available_at LIMIT $2 FOR UPDATE OF o SKIP LOCKED
 """
-_IS_OPEN = """EXISTS (
+IS_OPEN = "(d.status IN <OPEN> OR d.status = <sent> AND d.next_attempt_at IS NOT NULL)"
+"""Whether a delivery `d` is not closed, in the words of `tracking.sql`."""
+
+_IS_OPEN = f"""EXISTS (
   SELECT 1 FROM unnest(o.delivery_ids) x(id) JOIN deliveries d ON d.id = x.id
-  WHERE d.envelope_id = o.id AND (d.status IN <OPEN> OR d.status = <sent> AND d.next_attempt_at IS NOT NULL))"""
+  WHERE d.envelope_id = o.id AND {IS_OPEN})"""  # noqa: S608  # only our own words
 
 _MARK_PUBLISHED = sql(f"""
 WITH taken AS MATERIALIZED (
@@ -60,6 +63,16 @@ SELECT k.id, d.tenant_id, d.channel, d.priority, k.delivery_ids::uuid[], k.at,
   CASE WHEN $5::interval IS NULL THEN NULL ELSE now() END, now() + $5::interval
 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[]) k(id, first_id, delivery_ids, at)
 JOIN deliveries d ON d.id = k.first_id
+"""
+_PUBLISH_AGAIN = sql(f"""
+UPDATE outbox o SET published_at = NULL, available_at = now(), delivery_ids = ARRAY(
+  SELECT x.id FROM unnest(o.delivery_ids) WITH ORDINALITY x(id, place) JOIN deliveries d ON d.id = x.id
+  WHERE d.envelope_id = o.id AND {IS_OPEN} ORDER BY x.place)
+WHERE o.id = ANY($1::uuid[])
+""")  # noqa: S608  # only our own words
+_LOOK_AGAIN = """
+UPDATE outbox o SET watch_at = greatest(k.at, now() + interval '1 second')
+FROM unnest($1::uuid[], $2::timestamptz[]) k(id, at) WHERE o.id = k.id
 """
 _REPUBLISH_ALL = """
 UPDATE outbox SET published_at = NULL, available_at = now() WHERE id = ANY(ARRAY(
@@ -131,6 +144,18 @@ async def watch(conn: asyncpg.Connection, due_at: dict[UUID, datetime], *, margi
     if due_at:
         ids = sorted(due_at)
         await conn.execute(_WATCH, ids, [due_at[envelope] for envelope in ids], timedelta(seconds=margin_s))
+
+
+async def publish_again(conn: asyncpg.Connection, ids: Iterable[UUID | None]) -> None:
+    """Give these rows, locked by the caller, to the relay again, with the deliveries that are open now."""
+    if wanted := sorted({envelope for envelope in ids if envelope is not None}):
+        await conn.execute(_PUBLISH_AGAIN, wanted)
+
+
+async def look_again(conn: asyncpg.Connection, at: dict[UUID, datetime]) -> None:
+    """Look at each of these rows, of which the caller holds the locks, again at its time; not within a second."""
+    ids = sorted(at)
+    await conn.execute(_LOOK_AGAIN, ids, [at[envelope] for envelope in ids])
 
 
 async def move(conn: asyncpg.Connection, moves: Sequence[Move], *, watch_s: float | None = None) -> list[UUID]:

@@ -12,6 +12,9 @@ It reads the outbox by `watch_at` and never scans deliveries. What becomes of ea
 | or deferred     | not due, or due for less than WATCH_S            | wait    | looked at again then               |
 |                 | its lane is drained, or published 10 minutes ago | again   | published again; suspects likewise |
 |                 | its lane still has messages                      | wait    | looked at again after WATCH_S      |
+| sent            | its acknowledgement is not overdue               | wait    | looked at again when it is         |
+|                 | overdue                                          | again   | queued, published again            |
+|                 | overdue, past `expires_at`, or cancelled         | end     | queued, then expired or cancelled  |
 
 An ended attempt leaves the event `attempt_unknown`. An envelope without an open delivery is deleted.
 """
@@ -34,6 +37,7 @@ from plumbing.failpoints import Failpoint, reach
 from tracking import dead, outbox
 from tracking.claim import Over, end_what_is_over
 from tracking.events import detail
+from tracking.overdue import requeue
 from tracking.rows import OutboxRow
 from tracking.sql import sql
 
@@ -41,8 +45,9 @@ SUSPECT_FROM = 2
 """From so many attempts without outcome on a delivery travels alone, to quarantine."""
 BURIED_AT = 3
 _MARGIN = timedelta(seconds=outbox.WATCH_S)
-_AFTER_LEASE = timedelta(seconds=1)
+_MOMENT = timedelta(seconds=1)
 _LOST_AFTER = timedelta(minutes=10)
+_SENT = DeliveryStatus.SENT
 
 Policy = Callable[[UUID, str], Awaitable[str]]
 """What a tenant's category says of attempts without outcome: `retry` or `hold`."""
@@ -52,14 +57,14 @@ SELECT o.id, o.tenant_id, o.channel, o.priority, o.delivery_ids, o.published_at,
 FROM outbox o WHERE o.published_at IS NOT NULL AND o.watch_at <= now()
 ORDER BY o.watch_at LIMIT $1 FOR UPDATE OF o SKIP LOCKED
 """
-_OPEN = sql("""
+_OPEN = sql(f"""
 SELECT d.id, d.envelope_id, d.tenant_id, d.channel, d.priority, d.status, d.attempt, d.crashes, d.lease_token,
   d.lease_until, d.next_attempt_at, d.provider, n.category, n.template, n.template_version,
   d.expires_at <= now() OR n.cancelled_at IS NOT NULL AS is_over
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) k(id, notification_id, envelope_id)
 JOIN deliveries d ON d.id = k.id JOIN notifications n ON n.id = k.notification_id
-WHERE d.envelope_id = k.envelope_id AND d.status IN <OPEN>
-""")
+WHERE d.envelope_id = k.envelope_id AND {outbox.IS_OPEN}
+""")  # noqa: S608  # only our own words
 _END_ATTEMPTS = sql("""
 WITH ended AS (
   UPDATE deliveries d SET status = k.status, reason = k.reason, crashes = d.crashes + 1, lease_token = NULL,
@@ -74,16 +79,6 @@ noted AS (
   UNION ALL SELECT id, now(), <event.dead_lettered>, attempt, detail FROM ended WHERE status = <dead_lettered>)
 SELECT id, status FROM ended
 """)
-_PUBLISH_AGAIN = sql("""
-UPDATE outbox o SET published_at = NULL, available_at = now(), delivery_ids = ARRAY(
-  SELECT x.id FROM unnest(o.delivery_ids) WITH ORDINALITY x(id, place) JOIN deliveries d ON d.id = x.id
-  WHERE d.envelope_id = o.id AND d.status IN <OPEN> ORDER BY x.place)
-WHERE o.id = ANY($1::uuid[])
-""")
-_LOOK_AGAIN = """
-UPDATE outbox o SET watch_at = greatest(k.at, now() + interval '1 second')
-FROM unnest($1::uuid[], $2::timestamptz[]) k(id, at) WHERE o.id = k.id
-"""
 
 
 class Verdict(StrEnum):
@@ -125,6 +120,7 @@ class SweepReport:
     deleted: int = 0
     published_again: int = 0
     unknown: list[UUID] = field(default_factory=list)
+    overdue: list[UUID] = field(default_factory=list)
     held: list[UUID] = field(default_factory=list)
     buried: list[UUID] = field(default_factory=list)
     ended: list[Over] = field(default_factory=list)
@@ -137,12 +133,16 @@ def judge(
     """The table above for one delivery, and when to look again where the verdict is to wait."""
     if one.status is DeliveryStatus.SENDING:
         if one.lease_until is not None and one.lease_until >= now:
-            return Verdict.WAIT, one.lease_until + _AFTER_LEASE
+            return Verdict.WAIT, one.lease_until + _MOMENT
         if one.crashes + 1 >= BURIED_AT:
             return Verdict.BURY, now
         return (Verdict.AGAIN if retries or one.lane.channel is Channel.PUSH else Verdict.HOLD), now
+    if one.status is DeliveryStatus.SENT and one.next_attempt_at is not None and one.next_attempt_at > now:
+        return Verdict.WAIT, one.next_attempt_at + _MOMENT
     if one.is_over:
         return Verdict.END, now
+    if one.status is DeliveryStatus.SENT:
+        return Verdict.AGAIN, now
     expected_at = (one.next_attempt_at or published_at) + _MARGIN
     if one.next_attempt_at is not None and expected_at > now:
         return Verdict.WAIT, expected_at
@@ -188,10 +188,12 @@ async def _see_to(
         by_verdict[verdict].append(one)
         if verdict is Verdict.WAIT:
             look_again[one.envelope_id] = min(at, look_again.get(one.envelope_id, at))
+    overdue = [one.id for one in (*by_verdict[Verdict.AGAIN], *by_verdict[Verdict.END]) if one.status is _SENT]
+    report.overdue = sorted(await requeue(conn, overdue))
     report.ended = await end_what_is_over(conn, sorted(one.id for one in by_verdict[Verdict.END]))
     await _end_attempts(conn, by_verdict, report)
     await _publish_again(conn, by_verdict, report)
-    await _look_again(conn, look_again)
+    await outbox.look_again(conn, look_again)
     report.deleted = await outbox.release(conn, envelopes)
 
 
@@ -268,13 +270,8 @@ async def _publish_again(
         ]
     moved = {one.id for one in suspects}
     envelopes = sorted({one.envelope_id for one in again if one.id not in moved})
-    await conn.execute(_PUBLISH_AGAIN, envelopes)
+    await outbox.publish_again(conn, envelopes)
     report.published_again = len(envelopes)
-
-
-async def _look_again(conn: asyncpg.Connection, look_again: dict[UUID, datetime]) -> None:
-    ids = sorted(look_again)
-    await conn.execute(_LOOK_AGAIN, ids, [look_again[envelope] for envelope in ids])
 
 
 def _letter(one: Watched) -> dead.DeadLetter:

@@ -1,4 +1,4 @@
-"""What only one scheduler at a time does: sweep, make and drop partitions, purge; and, led apart, count."""
+"""What only one scheduler at a time does: sweep, end what expired, make and drop partitions, purge; and count."""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,28 +6,35 @@ from datetime import timedelta
 
 import structlog
 
+from channels.push import mailbox
 from domain.clock import Clock, utc_now
+from domain.delivery import DeliveryStatus
 from domain.lanes import DECLARED_CHANNELS, DECLARED_LANES, Channel, Lane
+from domain.reasons import Reason
 from fanout.publish import enclose
-from plumbing import metrics
+from plumbing import metrics, push_metrics
 from plumbing.broker.publisher import Publisher
 from plumbing.broker.topology import RETRY_LEVELS_S, quarantine_queue, retry_queue, work_queue
 from plumbing.metrics import Duty, SweepOutcome
 from plumbing.partitions import drop_old_partitions, ensure_partitions
+from plumbing.push_metrics import ExpiredWhere
 from tracking import rollups
+from tracking.ending import End, end
 from tracking.once import forget_expired
 from tracking.sweep import Policy, SweepReport, sweep
 from workers.leader import BEAT_S, Led, Turn
-from workers.telling import tell_over
+from workers.telling import tell_late, tell_over
 
 SWEEP_LIMIT = 200
 PURGE_LIMIT = 10_000
+MAIL_LIMIT = 500
 HOUR = timedelta(hours=1)
 RECOUNTED_HOURS = 72
 """Receipts come late: each of the last hours is counted again once a day, one every RECOUNT_EVERY_S."""
 
 RECOUNT_EVERY_S = 86_400 / RECOUNTED_HOURS
 LOOK_TIMEOUT_S = 5.0
+_EXPIRED = DeliveryStatus.EXPIRED
 
 log = structlog.get_logger(__name__)
 
@@ -47,13 +54,18 @@ class Duties:
         return [
             Turn(Duty.PARTITIONS, 3600, self.make_partitions),
             Turn(Duty.SWEEP, BEAT_S, self.sweep),
+            Turn(Duty.MAILBOX, BEAT_S, self.expire_mail),
             Turn(Duty.PURGE, 30, self.purge),
             Turn(Duty.PARTITIONS, 3600, self.drop_partitions),
         ]
 
     def counting(self) -> list[Turn]:
         """What may take half a minute: the current and the last hour every minute, older ones over the day."""
-        return [Turn(Duty.ROLLUPS, 60, self.count), Turn(Duty.ROLLUPS, RECOUNT_EVERY_S, self.recount)]
+        return [
+            Turn(Duty.MAILBOX, 30, self.count_mail),
+            Turn(Duty.ROLLUPS, 60, self.count),
+            Turn(Duty.ROLLUPS, RECOUNT_EVERY_S, self.recount),
+        ]
 
     async def sweep(self, led: Led) -> bool:
         """See to everything of which nothing was heard in time; suspects of a crash go to quarantine after COMMIT."""
@@ -65,6 +77,21 @@ class Duties:
                 log.warning("quarantine.left_to_sweeper", envelope_id=str(row.id))
         _tell(report)
         return report.looked_at >= SWEEP_LIMIT
+
+    async def expire_mail(self, led: Led) -> bool:
+        """End pushes whose time was over before their device came back."""
+        async with led() as conn:
+            late = await mailbox.expire(conn, MAIL_LIMIT)
+            ends = [End(one.delivery_id, _EXPIRED, Reason.EXPIRED, {"where": ExpiredWhere.SWEEPER}) for one in late]
+            ended = await end(conn, ends)
+        tell_late([one for one in late if one.delivery_id in ended])
+        return len(late) >= MAIL_LIMIT
+
+    async def count_mail(self, led: Led) -> bool:
+        """Count what waits in mailboxes."""
+        async with led() as conn:
+            push_metrics.PENDING.set(await mailbox.count(conn))
+        return False
 
     async def drained_lanes(self) -> list[Lane]:
         """Lanes of which the broker holds nothing, neither to be worked nor resting nor in quarantine; none while it
@@ -124,6 +151,7 @@ class Duties:
 def _tell(report: SweepReport) -> None:
     counts = {
         SweepOutcome.UNKNOWN: len(report.unknown),
+        SweepOutcome.OVERDUE: len(report.overdue),
         SweepOutcome.REPUBLISHED: report.published_again,
         SweepOutcome.QUARANTINED: len(report.quarantine),
         SweepOutcome.DEAD_LETTERED: len(report.buried),

@@ -1,11 +1,12 @@
 """Receipts: what providers report later, applied in batches; those that match nothing yet wait, then go to the dead.
 
-A receipt may overtake the row it speaks of. Unmatched ones are kept here unacknowledged for 10 s, 1 m and 5 m: a
-crash gives them back to the broker, and their wait begins anew.
+A message holds one receipt or, from a gateway, an array of at most 500. A receipt may overtake the row it speaks of.
+Unmatched ones are kept here unacknowledged for 10 s, 1 m and 5 m: a crash gives them back to the broker, and their wait
+begins anew.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,10 +27,13 @@ MAX_UNMATCHED = 500
 PREFETCH = 2 * MAX_UNMATCHED
 WAITS_S = (10.0, 60.0, 300.0)
 AGAIN_S = 1.0
+EARLY_S = 0.5
+MAX_EARLY = 20
+"""A device that left before the worker could note that it had sent: the note comes soon, or a lease has run out."""
 
 PublishDead = Callable[[str, bytes, dict[str, str | int]], Awaitable[bool]]
 log = structlog.get_logger(__name__)
-_decode = msgspec.json.Decoder(Receipt).decode
+_decode = msgspec.json.Decoder(Receipt | list[Receipt]).decode
 
 
 class ReceiptMessage(Protocol):
@@ -46,9 +50,13 @@ class ReceiptMessage(Protocol):
 
 @dataclass(eq=False, slots=True)
 class _Held:
+    """A message, and those of its receipts that are not applied yet."""
+
     message: ReceiptMessage
-    receipt: Receipt
+    receipts: list[Receipt]
+    is_many: bool = False
     waited: int = 0
+    early: int = 0
 
 
 def encode(receipt: Receipt) -> bytes:
@@ -56,11 +64,24 @@ def encode(receipt: Receipt) -> bytes:
     return msgspec.json.encode(receipt)
 
 
+def encode_many(receipts: Sequence[Receipt]) -> bytes:
+    """Receipts, at most 500, as the body of one message."""
+    return msgspec.json.encode(receipts)
+
+
 class Receipts:
     """Applies what `put` was given, in batches; `close` ends it, and what was not applied comes again."""
 
-    def __init__(self, pool: asyncpg.Pool, publish_dead: PublishDead, *, waits_s: tuple[float, ...] = WAITS_S) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        publish_dead: PublishDead,
+        *,
+        waits_s: tuple[float, ...] = WAITS_S,
+        forget: ledger.Forget | None = None,
+    ) -> None:
         self._pool = pool
+        self._forget = forget
         self._publish_dead = publish_dead
         self._waits_s = waits_s
         self._queue: asyncio.Queue[_Held | ReceiptMessage] = asyncio.Queue()
@@ -85,10 +106,13 @@ class Receipts:
 
     async def _apply_all(self) -> None:
         while True:
-            batch = [await self._queue.get()]
-            while len(batch) < MAX_BATCH and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
-            held = [one for entry in batch if (one := await self._read(entry)) is not None]
+            entry: _Held | ReceiptMessage | None = await self._queue.get()
+            held: list[_Held] = []
+            while entry is not None:
+                if (one := await self._read(entry)) is not None:
+                    held.append(one)
+                is_full = sum(len(one.receipts) for one in held) >= MAX_BATCH
+                entry = None if is_full or self._queue.empty() else self._queue.get_nowait()
             if held:
                 await self._apply_until_done(held)
 
@@ -106,49 +130,82 @@ class Receipts:
                         await self._apply_until_done([one])
                 else:
                     log.exception("receipts.failed")
-                    metrics.RECEIPTS.labels(outcome=metrics.ReceiptOutcome.UNREADABLE).inc()
-                    await self._bury(held[0].message, "unusable_receipt", type(error).__name__)
+                    await self._apply_each(held[0], type(error).__name__)
             return
+
+    async def _apply_each(self, one: _Held, error: str) -> None:
+        """One receipt of a message is guilty, perhaps its only one: the others count all the same."""
+        guilty = []
+        for receipt in one.receipts:
+            try:
+                await ledger.apply(self._pool, [receipt], forget=self._forget)
+            except Exception:
+                guilty.append(receipt)
+        metrics.RECEIPTS.labels(outcome=metrics.ReceiptOutcome.UNREADABLE).inc(len(guilty))
+        await self._end(one, guilty, "unusable_receipt", error)
 
     async def _read(self, entry: "_Held | ReceiptMessage") -> _Held | None:
         if isinstance(entry, _Held):
             return entry
         try:
-            return _Held(entry, _decode(entry.body))
+            found = _decode(entry.body)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            await self._bury(entry, "unreadable_receipt", str(error)[:200])
+            await self._bury(entry, entry.body, "unreadable_receipt", str(error)[:200])
             metrics.RECEIPTS.labels(outcome=metrics.ReceiptOutcome.UNREADABLE).inc()
             return None
+        return _Held(entry, [found]) if isinstance(found, Receipt) else _Held(entry, found, is_many=True)
 
     async def _apply(self, held: list[_Held]) -> None:
-        answer = await ledger.apply(self._pool, [one.receipt for one in held])
-        unmatched = {id(receipt) for receipt in answer.unmatched}
+        told = [receipt for one in held for receipt in one.receipts]
+        answer = await ledger.apply(self._pool, told, forget=self._forget)
         metrics.RECEIPTS.labels(outcome=metrics.ReceiptOutcome.APPLIED).inc(answer.applied)
         metrics.RECEIPTS.labels(outcome=metrics.ReceiptOutcome.IGNORED).inc(answer.ignored)
+        early = {id(receipt) for receipt in answer.early}
+        unmatched = {id(receipt) for receipt in answer.unmatched}
         for one in held:
-            if id(one.receipt) not in unmatched:
-                await one.message.ack()
-            elif one.receipt.delivery_id is None or not self._wait(one):
-                metrics.RECEIPTS.labels(outcome=metrics.ReceiptOutcome.UNMATCHED).inc()
-                await self._bury(one.message, "unmatched_receipt", f"no delivery after {one.waited} waits")
+            await self._hold(one, early=early, unmatched=unmatched)
 
-    def _wait(self, one: _Held) -> bool:
-        """Let it come again later; False when it has waited enough, or too many wait already."""
-        if one.waited >= len(self._waits_s) or len(self._waiting) >= MAX_UNMATCHED:
-            return False
+    async def _hold(self, one: _Held, *, early: Container[int], unmatched: Container[int]) -> None:
+        """Acknowledge a message of which nothing is left; let the rest come again, as long as that may help."""
+        may_wait = one.waited < len(self._waits_s) and len(self._waiting) < MAX_UNMATCHED
+        unknown = [receipt for receipt in one.receipts if id(receipt) in unmatched]
+        too_early = [receipt for receipt in one.receipts if id(receipt) in early and one.early < MAX_EARLY]
+        waiting = [receipt for receipt in unknown if receipt.delivery_id is not None and may_wait]
+        lost = [receipt for receipt in unknown if receipt.delivery_id is None or not may_wait]
+        metrics.RECEIPTS.labels(outcome=metrics.ReceiptOutcome.UNMATCHED).inc(len(lost))
+        if not waiting and not too_early:
+            await self._end(one, lost, "unmatched_receipt", f"no delivery after {one.waited} waits")
+            return
+        if lost:
+            await self._publish_dead(
+                RECEIPTS_QUEUE, encode_many(lost), {"x-reason": "unmatched_receipt", "x-detail": "no reference"}
+            )
+        one.receipts = [*too_early, *waiting]
+        one.early += bool(too_early)
+        one.waited += bool(waiting and not too_early)
+        self._wait(one, EARLY_S if too_early else self._waits_s[one.waited - 1])
+
+    async def _end(self, one: _Held, lost: Sequence[Receipt], reason: str, detail: str) -> None:
+        """Nothing more will come of this message; those of its receipts that were of no use go to the dead."""
+        if not lost:
+            await one.message.ack()
+        else:
+            body = encode_many(lost) if one.is_many else one.message.body
+            await self._bury(one.message, body, reason, detail)
+
+    def _wait(self, one: _Held, wait_s: float) -> None:
+        """Let it come again later."""
 
         def come_again() -> None:
             self._waiting.discard(timer)
             self._queue.put_nowait(one)
 
-        timer = asyncio.get_running_loop().call_later(self._waits_s[one.waited], come_again)
-        one.waited += 1
+        timer = asyncio.get_running_loop().call_later(wait_s, come_again)
         self._waiting.add(timer)
-        return True
 
-    async def _bury(self, message: ReceiptMessage, reason: str, detail: str) -> None:
+    async def _bury(self, message: ReceiptMessage, body: bytes, reason: str, detail: str) -> None:
         """To the dead receipts; where it could not be published, by the queue's own path."""
-        if await self._publish_dead(RECEIPTS_QUEUE, message.body, {"x-reason": reason, "x-detail": detail}):
+        if await self._publish_dead(RECEIPTS_QUEUE, body, {"x-reason": reason, "x-detail": detail}):
             await message.ack()
         else:
             await message.reject_to_dead()

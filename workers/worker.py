@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
+from channels.push import mailbox
 from domain.lanes import Channel, Lane, Priority
 from plumbing import metrics
 from plumbing.broker import topology
@@ -55,7 +56,7 @@ class Worker:
         self._dispatchers = {
             channel: Dispatcher(channel, crew, self._finisher, slots=count) for channel, count in slots.items()
         }
-        self._receipts = receipts.Receipts(crew.pool, crew.publisher.publish_dead)
+        self._receipts = receipts.Receipts(crew.pool, crew.publisher.publish_dead, forget=mailbox.forget)
         self._archive = archive.Archive(crew.pool)
         self._quarantine = quarantine.Quarantine(crew.publisher, child=quarantine_child)
         self._burials: set[asyncio.Task[None]] = set()

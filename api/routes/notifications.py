@@ -12,6 +12,8 @@ from api.errors import not_found
 from api.hot import PATH
 from api.routing import router
 from api.schemas import notifications as told
+from channels.push import mailbox
+from channels.push.hints import withdraw
 from tracking import history, rollups
 from tracking.cancel import cancel
 
@@ -87,9 +89,11 @@ async def explain_notification(house: TheHouse, key: Reader, notification_id: UU
 
 @ROUTER.delete("/{notification_id}", summary="Take a notification back, as far as that can be done")
 async def cancel_notification(house: TheHouse, key: SenderKey, notification_id: UUID) -> told.CancellationTold:
-    """Doing it twice gives the same answer."""
-    found = await cancel(house.hot_pool, key.tenant_id, notification_id)
+    """Doing it twice gives the same answer. Devices that have a push of it are asked to take it back."""
+    found = await cancel(house.hot_pool, key.tenant_id, notification_id, forget=mailbox.forget)
     if found is None:
         raise not_found("notification")
+    reached = [(each.device_id, each.delivery_id) for each in found if each.device_id is not None]
+    await withdraw(house.nodes, reached)
     deliveries = [{"id": each.delivery_id, "channel": each.channel, "outcome": each.outcome} for each in found]
     return told.CancellationTold.model_validate({"id": notification_id, "deliveries": deliveries})

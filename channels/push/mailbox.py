@@ -181,6 +181,12 @@ async def expire(conn: asyncpg.Connection, limit: int) -> list[Late]:
     return [Late(row["delivery_id"], row["wake"]) for row in await conn.fetch(_EXPIRE, limit)]
 
 
+async def count(conn: asyncpg.Connection) -> int:
+    """How many letters lie in all mailboxes."""
+    letters: int = await conn.fetchval("SELECT count(*) FROM mailbox")
+    return letters
+
+
 async def _lock_devices(
     conn: asyncpg.Connection, devices: Sequence[UUID], letters: Sequence[Letter], result: StoreResult
 ) -> dict[UUID, Overflow]:

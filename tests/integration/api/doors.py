@@ -120,6 +120,7 @@ def make_house(batcher: Submits, ring: KeyRing, **changes: Any) -> House:
         presence=UNREACHED,
         box=UNREACHED,
         publish_receipts=UNREACHED,
+        nodes=UNREACHED,
         body_limits=BodyLimits(timeout_s=0.5),
     )
     return replace(house, **changes)

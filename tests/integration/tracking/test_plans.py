@@ -11,7 +11,7 @@ import pytest
 from domain.clock import utc_now
 from domain.ids import delivery_id, delivery_range, notification_id, notification_of, uuid7
 from plumbing.database import HOT, connect, open_hot_pool
-from tracking import cancel, claim, finish, outbox, receipts, rejudge, sweep
+from tracking import cancel, claim, ending, finish, outbox, overdue, receipts, rejudge, sweep
 
 FILLED = 30_000
 MANY = 2000
@@ -90,8 +90,14 @@ def _statements(ids: list[UUID]) -> dict[str, tuple[str, list[object]]]:
         ),
         "receipts": (
             receipts._APPLY,
-            [ids, codes, nothing, nothing, texts, texts, codes, details, receipts._LEGAL],
+            [ids, nothing, codes, nothing, nothing, texts, texts, codes, details, receipts._LEGAL],
         ),
+        "seen": (receipts._SEEN, [ids, nothing, details]),
+        "absent": (receipts._ABSENT, [ids, nothing, details]),
+        "end_kept": (ending._END, [ids, codes, nothing, nothing, codes, details, ending._LEGAL]),
+        "overdue": (overdue._REQUEUE, [ids, b"{}"]),
+        "lock": (finish._LOCK, [ids, same]),
+        "hold": (cancel._HOLD, [low, high]),
         "cancel": (cancel._WITHDRAW, [low, high, b"{}"]),
         "release": (outbox._RELEASE, [same[:1]]),
         "move": (outbox._MOVE, [ids, same]),

@@ -23,12 +23,15 @@ async def _sent(pool: asyncpg.Pool, tenant: UUID, status: DeliveryStatus = Deliv
     return ids[0]
 
 
+OF_PROVIDERS = (ReceiptKind.DELIVERED, ReceiptKind.BOUNCED, ReceiptKind.FAILED)
+
+
 def _receipt(delivery: UUID | None, kind: ReceiptKind = ReceiptKind.DELIVERED) -> Receipt:
     reason = None if kind is ReceiptKind.DELIVERED else Reason.BOUNCED
     return Receipt("smtp", kind, utc_now(), delivery_id=delivery, provider_id="x", reason=reason, detail="550 no such")
 
 
-@pytest.mark.parametrize("order", list(permutations(ReceiptKind)))
+@pytest.mark.parametrize("order", list(permutations(OF_PROVIDERS)))
 @pytest.mark.parametrize("is_one_batch", [True, False])
 async def test_in_whatever_order_they_come_the_highest_stands(
     hot_pool: asyncpg.Pool, tenant: UUID, order: tuple[ReceiptKind, ...], is_one_batch: bool

@@ -131,7 +131,8 @@ class Walk:
 
     async def let_rests_end(self) -> None:
         await self.pool.execute(
-            "UPDATE deliveries SET next_attempt_at = now() - interval '1 min' WHERE tenant_id = $1 AND status = 3",
+            "UPDATE deliveries SET next_attempt_at = now() - interval '1 min'"
+            " WHERE tenant_id = $1 AND status IN (3, 4) AND next_attempt_at IS NOT NULL",
             self.who.tenant_id,
         )
         await self.pool.execute(
@@ -152,13 +153,14 @@ class Walk:
         }
         for row in rows:
             now, old = DeliveryStatus.of(row["status"]), self.before.get(row["id"])
-            if now in OPEN:
+            if now in OPEN or (now is DeliveryStatus.SENT and row["next_attempt_at"] is not None):
                 assert row["id"] in envelopes.get(row["envelope_id"], ()), f"{step}: nobody watches a {now} delivery"
             assert (now is DeliveryStatus.SENDING) <= (row["lease_token"] is not None)
             if old is None:
                 continue
             was = DeliveryStatus.of(old["status"])
-            assert now is was or now in MOVES[was], f"{step}: {was} -> {now}"
+            by_sweep = step in ("sweep", "crash") and was is DeliveryStatus.SENT and now in MOVES[DeliveryStatus.QUEUED]
+            assert now is was or now in MOVES[was] or by_sweep, f"{step}: {was} -> {now}"
             assert row["attempt"] >= old["attempt"] - (row["id"] in self.given_back), f"{step}: attempts went back"
             assert row["crashes"] >= old["crashes"]
         self.before = {row["id"]: row for row in rows}
@@ -207,7 +209,7 @@ async def _read_events(pool: asyncpg.Pool, ids: list[UUID]) -> None:
     at: dict[UUID, DeliveryStatus] = dict.fromkeys(ids, DeliveryStatus.QUEUED)
     for row in rows:
         was, now = at[row["delivery_id"]], DeliveryStatus(msgspec.json.decode(row["detail"])["status"])
-        if now is was or now.rank < was.rank:
+        if now is was or (now.rank < was.rank and now not in MOVES[was]):
             continue
         by_claim = DeliveryStatus.SENDING in MOVES[was] and now in MOVES[DeliveryStatus.SENDING]
         assert now in MOVES[was] or by_claim, f"{was} -> {now}"

@@ -86,6 +86,19 @@ def test_what_becomes_of_what_waits(one: Watched, age_s: float, is_drained: bool
     assert _verdict(one, age_s=age_s, is_drained=is_drained) is verdict
 
 
+@pytest.mark.parametrize(
+    ("one", "verdict"),
+    [
+        (_watched(S.SENT, due_in_s=15, channel=Channel.PUSH), Verdict.WAIT),
+        (_watched(S.SENT, due_in_s=15, channel=Channel.PUSH, is_over=True), Verdict.WAIT),
+        (_watched(S.SENT, due_in_s=-1, channel=Channel.PUSH), Verdict.AGAIN),
+        (_watched(S.SENT, due_in_s=-1, channel=Channel.PUSH, is_over=True), Verdict.END),
+    ],
+)
+def test_what_becomes_of_what_waits_for_its_acknowledgement(one: Watched, verdict: Verdict) -> None:
+    assert _verdict(one) is verdict
+
+
 def test_a_running_lease_is_looked_at_right_after_its_end() -> None:
     one = _watched(S.SENDING, lease_s=20)
 

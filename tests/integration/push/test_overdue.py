@@ -1,0 +1,106 @@
+"""A push of which nothing is heard, or that nobody wants any more: overdue, withdrawn, too late."""
+
+from uuid import UUID
+
+from channels.push import mailbox
+from channels.push.hints import withdraw
+from domain.delivery import DeliveryStatus
+from domain.reasons import Reason
+from fanout.relay import Relay
+from tests.integration.push.later import detail_of, overdue
+from tests.integration.push.people import an_owner, pushes
+from tests.integration.push.stage import PushStage
+from tests.integration.push.test_handing_over import alert
+from tests.integration.workers.stage import eventually
+from tracking.cancel import CancelOutcome, cancel
+from tracking.events import EventKind
+
+S = DeliveryStatus
+
+
+async def test_what_nobody_acknowledges_goes_to_the_mailbox_and_its_gateway_is_told(
+    push: PushStage, tenant: UUID
+) -> None:
+    owner = await an_owner(push.pool, tenant)
+    made = pushes(owner)
+
+    async with push.gateway() as gateway, push.worker():
+        await gateway.login(owner.device)
+        [one] = await push.accept(made)
+        await push.reaches(one, S.SENT)
+        await overdue(push.pool, tenant)
+        assert (await push.row(one))["status"] == S.QUEUED.code
+        await Relay(push.pool, push.publisher).turn()
+        await push.reaches(one, S.STORED)
+
+        async def is_told() -> bool:
+            return gateway.drains == [owner.device]
+
+        await eventually(is_told)
+
+    assert gateway.deliveries == [one], "it was handed over once, the second time is the mailbox's"
+    assert await push.events(one) == [EventKind.ATTEMPT_SENT, EventKind.REQUEUED, EventKind.ATTEMPT_STORED]
+    assert (await detail_of(push, one, EventKind.REQUEUED))["reason"] == Reason.ACK_OVERDUE
+    assert (await push.row(one))["attempt"] == 2
+
+
+async def test_a_push_for_this_moment_only_has_no_second_one(push: PushStage, tenant: UUID) -> None:
+    owner = await an_owner(push.pool, tenant)
+
+    async with push.gateway() as gateway, push.worker():
+        await gateway.login(owner.device)
+        [one] = await push.accept(pushes(owner, parts=alert(is_live_only=True)))
+        await push.reaches(one, S.SENT)
+        await overdue(push.pool, tenant)
+        await Relay(push.pool, push.publisher).turn()
+        await push.reaches(one, S.EXPIRED)
+
+    assert await push.mail(owner.device) == []
+    assert Reason.of((await push.row(one))["reason"]) is Reason.DEVICE_OFFLINE
+
+
+async def test_a_cancelled_notification_leaves_no_letter_and_asks_devices_to_take_it_back(
+    push: PushStage, tenant: UUID
+) -> None:
+    owner = await an_owner(push.pool, tenant, devices=2)
+    made = pushes(owner)
+    async with push.gateway() as gateway, push.worker():
+        await gateway.login(owner.devices[0])
+        sent, stored = await push.accept(made)
+        await push.reaches(sent, S.SENT)
+        await push.reaches(stored, S.STORED)
+
+        found = await cancel(push.pool, tenant, made.notifications[0].id, forget=mailbox.forget)
+        assert found is not None
+        reached = [(each.device_id, each.delivery_id) for each in found if each.device_id is not None]
+        await withdraw(push.publisher, reached)
+
+        async def is_told() -> bool:
+            return sorted(gateway.withdrawn) == sorted(zip(owner.devices, (sent, stored), strict=True))
+
+        await eventually(is_told)
+        assert [each.outcome for each in found] == [CancelOutcome.ALREADY_SENT, CancelOutcome.WITHDRAWN]
+        assert await push.mail(*owner.devices) == []
+        assert (await push.row(stored))["status"] == S.CANCELLED.code
+        await overdue(push.pool, tenant)
+
+    assert (await push.row(sent))["status"] == S.CANCELLED.code, "withdrawn and never acknowledged: not sent again"
+    again = await cancel(push.pool, tenant, made.notifications[0].id, forget=mailbox.forget)
+    assert again is not None
+    assert [each.outcome for each in again] == [CancelOutcome.WITHDRAWN, CancelOutcome.WITHDRAWN]
+    assert not await push.is_watched(made)
+
+
+async def test_a_push_whose_time_ends_while_its_acknowledgement_is_awaited_expires(
+    push: PushStage, tenant: UUID
+) -> None:
+    owner = await an_owner(push.pool, tenant)
+    async with push.gateway() as gateway, push.worker():
+        await gateway.login(owner.device)
+        [one] = await push.accept(pushes(owner))
+        await push.reaches(one, S.SENT)
+    await push.pool.execute("UPDATE deliveries SET expires_at = now() - interval '1 s' WHERE id = $1", one)
+
+    await overdue(push.pool, tenant)
+
+    assert (await push.row(one))["status"] == S.EXPIRED.code
