@@ -4,18 +4,22 @@ Devices are written by `channels`, users' versions by `preferences`, and neither
 into one transaction, and clears both caches once it has committed.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import asyncpg
 
 from api.dependencies import House
+from channels.push import hints
 from channels.push.devices import Touched
 from domain.errors import Unavailable
 from plumbing.database import borrow, is_conflict
 from preferences import owners
 
 Answer = TypeVar("Answer")
+HINT_WITHIN_S = 1.0
 _TRIES = 3
 
 
@@ -35,7 +39,16 @@ async def write(house: House, work: Callable[[asyncpg.Connection], Awaitable[tup
     if touched.token_hashes:
         await house.tokens.forget(sorted(touched.token_hashes))
     await house.cache.delete(stale_keys)
+    if touched.dismissed:
+        await _dismiss(house, touched)
     return answer
+
+
+async def _dismiss(house: House, touched: Touched) -> None:
+    """A hint that is lost costs nothing but time: workers send nothing to a device that is gone or suspended."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(HINT_WITHIN_S):
+            await hints.dismiss(house.nodes, house.presence, touched.dismissed)
 
 
 async def _once(

@@ -67,11 +67,13 @@ class Touched:
     """What a write has changed for others: whose versions must grow with it, which tokens to forget once it commits.
 
     The caller raises `users.version` of `user_ids` in the same transaction; after it has committed, it calls
-    `Tokens.forget(token_hashes)` and deletes the users' entries in the recipient cache.
+    `Tokens.forget(token_hashes)`, deletes the users' entries in the recipient cache, and hints at `dismissed`.
     """
 
     user_ids: set[UUID] = field(default_factory=set)
     token_hashes: set[bytes] = field(default_factory=set)
+    dismissed: set[UUID] = field(default_factory=set)
+    """Devices whose connections stand on what is true no more."""
 
     def add(self, token_hash: bytes, *user_ids: UUID | None) -> None:
         """One device more."""

@@ -43,7 +43,7 @@ async def erase(
     ids = [row["id"] for row in rows]
     await vacate(conn, ids)
     await conn.execute(_DELETE, ids)
-    touched = Touched()
+    touched = Touched(dismissed=set(ids))
     for row in rows:
         touched.add(row["token_hash"], row["user_id"])
     operation = TokenOperation.ERASED

@@ -1,5 +1,6 @@
-"""Hints to gateways: letters lie in a mailbox, or a push is to be taken back. They may be lost.
+"""Hints to gateways: letters lie in a mailbox, a push is to be taken back, a device is to log in again.
 
+They may be lost.
 A gateway asks every 20 s by itself which of its devices have something waiting: a hint only makes that sooner.
 """
 
@@ -11,6 +12,7 @@ from typing import Protocol
 from uuid import UUID
 
 from channels.push import wire
+from channels.push.gateway.codes import CloseCode
 from channels.push.letters import Letter
 from channels.push.presence import Presence
 from channels.push.routing import wants_hint
@@ -48,6 +50,28 @@ async def announce(nodes: Nodes, presence: Presence, letters: Sequence[Letter], 
     await asyncio.gather(
         *(nodes.publish_to_node(queue, [wire.encode_drain(sorted(named))]) for queue, named in by_queue.items())
     )
+
+
+async def dismiss(nodes: Nodes, presence: Presence, device_ids: Iterable[UUID]) -> None:
+    """These devices have another token, or were suspended or erased: they are to log in again, and are judged then.
+
+    The code says *later*, not *never*: should the message come late, it meets a newer login that is right.
+    """
+    devices = sorted(device_ids)
+    for start in range(0, len(devices), wire.MAX_NAMED):
+        some = devices[start : start + wire.MAX_NAMED]
+        places = await presence.where(some)
+        if places is None:
+            await nodes.publish_to_all_nodes(_closing(some))
+            continue
+        by_queue: defaultdict[str, list[UUID]] = defaultdict(list)
+        for device, place in places.items():
+            by_queue[place.queue].append(device)
+        await asyncio.gather(*(nodes.publish_to_node(queue, [_closing(named)]) for queue, named in by_queue.items()))
+
+
+def _closing(devices: Sequence[UUID]) -> bytes:
+    return wire.encode_close([(device, int(CloseCode.LEAVING)) for device in devices])
 
 
 async def withdraw(nodes: Nodes, deliveries: Iterable[tuple[UUID, UUID]]) -> None:

@@ -143,6 +143,8 @@ async def register(conn: asyncpg.Connection, app: App, wish: Wish, *, authority:
     touched = Touched(token_hashes={wish.token_hash})
     if operations:
         touched.add(device.token_hash if device else wish.token_hash, wish.user_id, device.user_id if device else None)
+    if device is not None and TokenOperation.REFRESHED in operations:
+        touched.dismissed.add(device.id)
     if device is not None and TokenOperation.TRANSFERRED in operations:
         await vacate(conn, [device.id])
     entries = [Entry(app.tenant_id, app.bundle_id, each, actor, device_id, wish.token_hash) for each in operations]

@@ -111,6 +111,7 @@ async def invalidate(
             continue
         rows = await conn.fetch(_INVALIDATE, app["devices"], reason, known_at)
         _note(rows, result.touched)
+        result.touched.dismissed |= {row["id"] for row in rows}
         result.device_ids += [row["id"] for row in rows]
         await feedback.add(conn, rows, reason)
         await audit.add(conn, _entries(rows, TokenOperation.INVALIDATED, actor, reason))

@@ -9,8 +9,9 @@ import asyncpg
 
 from domain.ids import uuid7
 from plumbing.secrets import Seal, new_app_key, new_device_token
+from tests.builders import SECRET_KEY
 
-SEAL = Seal("a key for tests, of more than 32 bytes")
+SEAL = Seal(SECRET_KEY)
 
 
 async def an_app(pool: asyncpg.Pool, tenant: UUID, bundle_id: str | None = None, **facts: Any) -> UUID:

@@ -1,6 +1,6 @@
 """An API with a real registry behind it, for tests of push: one tenant's keys, another's, and a worker's view."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ from api.app import create_app
 from api.auth import Keys, app_finder
 from api.limits import KeyLimits
 from channels.push.apps import Apps
+from channels.push.hints import Nodes
 from channels.push.presence import Presence
 from channels.push.tokens import Tokens
 from domain.ids import uuid7
@@ -20,9 +21,9 @@ from plumbing.cache import Cache
 from plumbing.limiter import Limiter
 from plumbing.secrets import Box, Seal
 from plumbing.settings import Settings
+from tests.builders import SECRET_KEY
 from tests.integration.api.doors import FakeBatcher, KeyRing, make_house
 
-SECRET_KEY = "a key for tests, of more than 32 bytes"
 REGISTER = "/api/v1/devices/register"
 
 
@@ -39,6 +40,8 @@ class Registry:
     tokens: Tokens
     seal: Seal
     box: Box
+    key: str = ""
+    """The app's publishable key, where a test has kept it."""
 
     async def app(self, bundle: str | None = None, **facts: Any) -> str:
         """Create an app; its publishable key."""
@@ -68,8 +71,22 @@ class Registry:
         return found
 
 
+class NoNodes:
+    """Gateways of a platform that has none."""
+
+    async def publish_to_node(self, queue_name: str, bodies: Sequence[bytes]) -> list[bool]:
+        """Nobody is there."""
+        return [False] * len(bodies)
+
+    async def publish_to_all_nodes(self, body: bytes) -> bool:
+        """Nobody is there."""
+        return False
+
+
 @asynccontextmanager
-async def open_registry(pool: asyncpg.Pool, cache: Cache, tenant: UUID, **settings: Any) -> AsyncIterator[Registry]:
+async def open_registry(
+    pool: asyncpg.Pool, cache: Cache, tenant: UUID, *, nodes: Nodes | None = None, **settings: Any
+) -> AsyncIterator[Registry]:
     """An API in this process over real rooms; `settings` differ from the defaults."""
     ring = KeyRing()
     secret, stranger = f"cn_live_{uuid7().hex}", f"cn_live_{uuid7().hex}"
@@ -91,6 +108,7 @@ async def open_registry(pool: asyncpg.Pool, cache: Cache, tenant: UUID, **settin
         apps=apps,
         tokens=tokens,
         presence=Presence(cache),
+        nodes=nodes or NoNodes(),
         seal=seal,
         box=box,
     )
