@@ -37,6 +37,14 @@ class Rest:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         return await self._call("POST", NOTIFICATIONS, json=request, headers=headers)
 
+    async def post(self, path: str, document: Document) -> Document:
+        """Make what `document` asks for at `path`."""
+        return await self._call("POST", path, json=document)
+
+    async def patch(self, path: str, document: Document) -> Document:
+        """Change at `path` what `document` names; what is there now."""
+        return await self._call("PATCH", path, json=document)
+
     async def put(self, path: str, document: Document) -> Document:
         """Write `document` at `path`; what is there now."""
         return await self._call("PUT", path, json=document)

@@ -15,6 +15,8 @@ from ops.cli.local import Port, Stack
 from ops.stack.parts import Part, StackChoice
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ops.stack.home import Run
     from plumbing.settings import Settings
 
@@ -33,7 +35,7 @@ def demo(
     stack: Stack = StackChoice.AUTO,
     port: Port = None,
 ) -> None:
-    """Start everything and watch real notifications travel over email and SMS."""
+    """Start everything and watch real notifications travel over email, SMS and push."""
     raise SystemExit(asyncio.run(_demo(settings(), once=once, stack=stack, port=port)))
 
 
@@ -57,7 +59,7 @@ async def _demo(chosen: "Settings", *, once: bool, stack: StackChoice, port: int
     agrees: bool | None = None
     try:
         async with _platform(chosen, stack=stack, port=port) as run:
-            agrees = await _perform(run)
+            agrees = await _perform(run, _authority(chosen))
             if not once:
                 _invite(run)
                 await loop.create_future()  # until a signal cancels it
@@ -91,12 +93,21 @@ async def _platform(chosen: "Settings", *, stack: StackChoice, port: int | None)
         yield error.run
 
 
-async def _perform(run: "Run") -> bool:
-    """Play the scenes and compare them with the ledger; whether all went as it must."""
+def _authority(chosen: "Settings") -> "Path | None":
+    """Who signed the provider door's certificate; None for one that was given."""
+    from ops.stack.platform import CERTIFICATES  # lazy
+
+    return None if chosen.door_certificate else chosen.data_path.absolute() / CERTIFICATES / "door-ca.pem"
+
+
+async def _perform(run: "Run", authority: "Path | None") -> bool:
+    """Play the scenes, compare them with the ledger and with what the device showed; whether all went as it must."""
     from pathlib import Path  # lazy, with what follows: `--help` must stay quick
 
-    from ops.demo.play import play
+    from ops.demo.phone import a_phone
+    from ops.demo.play import invite, play
     from ops.demo.proof import compare
+    from ops.demo.scenes import OWNER, person
     from ops.demo.stage import Stage
     from ops.rest import open_rest
     from ops.simulated.ledger import LedgerReader
@@ -105,9 +116,12 @@ async def _perform(run: "Run") -> bool:
         fail("what runs here has real providers, and the demo writes to made-up people: stop it first")
     name = secrets.token_hex(3)
     async with open_rest(run.api_url, run.api_key) as rest:
-        with Stage() as stage:
-            acts = await play(rest, name, on_change=stage.show)
-        proof = compare(acts, LedgerReader.read(Path(run.simulated["ledger"])), name)
+        await invite(rest, name)
+        async with a_phone(rest, run, person(OWNER, name), authority=authority) as phone:
+            with Stage() as stage:
+                acts = await play(rest, name, phone=phone, on_change=stage.show)
+            shown = [each.id for each in phone.device.shown]
+        proof = compare(acts, LedgerReader.read(Path(run.simulated["ledger"])), shown, name)
         stage.conclude(acts, proof)
     return not proof.faults and not any(act.faults(acts) for act in acts)
 

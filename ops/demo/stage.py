@@ -85,7 +85,8 @@ def _conclusion(acts: list[Act], proof: Proof) -> Table:
     if not faults:
         counts = f"{proof.taken} taken, {proof.put_off} put off, {proof.refused} refused"
         grid.add_row("Ledger", f"the providers' own book agrees: {counts}; none missing, none twice")
-    grid.add_row("Not yet", "push to devices: the channels of this release are email and SMS")
+        grid.add_row("Device", f"its own log agrees: {proof.shown} shown; none missing, none twice")
+    grid.add_row("Not yet", "campaigns, in-app messages, fallback from one channel to another")
     return grid
 
 

@@ -1,6 +1,7 @@
 """A client as a careful team writes one: an Idempotency-Key on each request, and again after every failure."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ class Sends:
     api_url: str
     api_key: str
     accepted: dict[str, UUID] = field(default_factory=dict)
+    accepted_at: dict[str, float] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
     failures: int = 0
 
@@ -41,6 +43,7 @@ class Sends:
                 continue
             if answer.status_code == 202:
                 self.accepted[key] = UUID(answer.json()["id"])
+                self.accepted_at[key] = time.monotonic()
                 return
             if answer.status_code in (409, 429, 503):
                 self.failures += 1

@@ -65,6 +65,7 @@ def test_the_demo_ends_well_and_its_ledger_agrees(once: Completed, folder: Path)
     assert once.returncode == 0, once.stdout + once.stderr
     assert "the providers' own book agrees: 4 taken, 1 put off, 1 refused" in once.stdout
     assert sorted(taken.values()) == [1, 1, 1, 1]
+    assert "its own log agrees: 3 shown; none missing, none twice" in once.stdout
 
 
 def test_the_demo_fits_a_screen_and_says_what_is_not_there(once: Completed) -> None:
@@ -72,6 +73,7 @@ def test_the_demo_fits_a_screen_and_says_what_is_not_there(once: Completed) -> N
 
     assert len(lines) <= SCREEN_LINES, once.stdout + once.stderr
     assert "channel_opt_out" in once.stdout
+    assert "superseded" in once.stdout
     assert "Not yet" in once.stdout
 
 

@@ -15,7 +15,7 @@ from ops.stack.guardian import is_alive
 from tests.journey.running import Up, ask, wait_until
 
 ROLES = ("api-1", "worker-1", "scheduler-1", "gateway-1", "door-1")
-WARM_S = 15.0
+WARM_S = 25.0
 """5 s on a quiet machine; the tests share theirs."""
 
 

@@ -1,6 +1,8 @@
-"""The demo believes the providers' ledger and nobody else: what differs from it is named."""
+"""The demo believes the providers' ledger and the device, and nobody else: what differs from them is named."""
 
 from uuid import uuid4
+
+import pytest
 
 from domain.lanes import Channel
 from ops.demo.play import Act, Told
@@ -14,7 +16,7 @@ RUN = "abc123"
 def test_a_ledger_that_took_what_was_told_agrees() -> None:
     act, entries = _shipped()
 
-    proof = compare([act], LedgerReader(tuple(entries)), RUN)
+    proof = compare([act], LedgerReader(tuple(entries)), [], RUN)
 
     assert proof.faults == ()
     assert proof.taken == 2
@@ -23,7 +25,7 @@ def test_a_ledger_that_took_what_was_told_agrees() -> None:
 def test_what_the_provider_never_took_is_missed() -> None:
     act, entries = _shipped()
 
-    proof = compare([act], LedgerReader(tuple(entries[:1])), RUN)
+    proof = compare([act], LedgerReader(tuple(entries[:1])), [], RUN)
 
     assert len(proof.faults) == 1
     assert "by sms: the provider took it 0 times, it should be 1" in proof.faults[0]
@@ -32,7 +34,7 @@ def test_what_the_provider_never_took_is_missed() -> None:
 def test_what_the_provider_took_twice_is_seen() -> None:
     act, entries = _shipped()
 
-    proof = compare([act], LedgerReader((*entries, entries[0])), RUN)
+    proof = compare([act], LedgerReader((*entries, entries[0])), [], RUN)
 
     assert len(proof.faults) == 1
     assert "by email: the provider took it 2 times" in proof.faults[0]
@@ -42,7 +44,7 @@ def test_a_delivery_that_nobody_knows_is_seen() -> None:
     act, entries = _shipped()
     stranger = _entry("smtp", f"ok+eve-{RUN}@example.com", str(uuid4()))
 
-    proof = compare([act], LedgerReader((*entries, stranger)), RUN)
+    proof = compare([act], LedgerReader((*entries, stranger)), [], RUN)
 
     assert len(proof.faults) == 1
     assert stranger.delivery_id in proof.faults[0]
@@ -52,7 +54,7 @@ def test_other_performances_in_the_same_ledger_do_not_matter() -> None:
     act, entries = _shipped()
     other = _entry("smtp", "ok+ada-ffffff@example.com", str(uuid4()))
 
-    assert compare([act], LedgerReader((*entries, other)), RUN).faults == ()
+    assert compare([act], LedgerReader((*entries, other)), [], RUN).faults == ()
 
 
 def test_a_delivery_that_ended_otherwise_is_a_fault() -> None:
@@ -68,9 +70,28 @@ def test_a_delivery_that_ended_otherwise_is_a_fault() -> None:
 
 def test_a_repetition_that_was_accepted_again_is_a_fault() -> None:
     first, _ = _shipped()
-    again = Act(SCENES[-1], answer={"id": "2", "status": "accepted"})
+    again = Act(next(scene for scene in SCENES if scene.repeats == 0), answer={"id": "2", "status": "accepted"})
 
     assert again.faults([first]) == ["“The first one once more” was not recognised as a duplicate"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "words"),
+    [
+        (["first"], ""),
+        ([], "by push: the device showed it 0 times, it should be 1"),
+        (["first", "first"], "by push: the device showed it 2 times, it should be 1"),
+        (["first", "other"], "the device showed other, which nobody here knows"),
+    ],
+)
+def test_what_the_device_showed_is_held_against_what_was_told(shown: list[str], words: str) -> None:
+    scene = next(scene for scene in SCENES if Channel.PUSH in scene.ends and not scene.by_door)
+    told = Told("first", Channel.PUSH, "delivered", None, attempts=1)
+
+    proof = compare([Act(scene, deliveries=[told])], LedgerReader(()), shown, RUN)
+
+    assert len(proof.faults) == (1 if words else 0)
+    assert words in "".join(proof.faults)
 
 
 def _shipped() -> tuple[Act, list[Entry]]:
