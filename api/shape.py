@@ -35,13 +35,22 @@ _encode = msgspec.json.Encoder().encode
 
 def read_request(document: Any, *, now: datetime) -> NotificationRequest:
     """One notification request. RequestRefused(422) with a pointer for each fault."""
+    fields = begin(document)
+    return read_wishes(fields, document, to=_recipient(fields), now=now)
+
+
+def begin(document: Any) -> Fields:
+    """The fields of a request, none of them read. RequestRefused(422) for what is no object."""
     faults = Faults()
     if not isinstance(document, dict):
         faults.add("", f"must be an object, not {kind_of(document)}")
     faults.raise_if_any()
-    fields = Fields(document, "", faults)
+    return Fields(document, "", faults)
+
+
+def read_wishes(fields: Fields, document: dict[str, Any], *, to: Recipient, now: datetime) -> NotificationRequest:
+    """Everything but the recipient, and the end of reading. RequestRefused(422) with a pointer for each fault."""
     fields.not_yet("fallback", "fallback")
-    to = _recipient(fields)
     template = _name(fields, "template")
     content = _content(fields)
     request = NotificationRequest(
@@ -60,8 +69,8 @@ def read_request(document: Any, *, now: datetime) -> NotificationRequest:
         send_at=_send_at(fields, now),
     )
     fields.end()
-    _refuse_half_words(document, request, faults)
-    faults.raise_if_any()
+    _refuse_half_words(document, request, fields.faults)
+    fields.faults.raise_if_any()
     return request
 
 

@@ -79,7 +79,7 @@ class Committed:
         """Answer the recorded cases; only after COMMIT."""
         for case in self.recorded:
             if case.is_open:
-                case.answer.set_result(answer(case, spent.by_key[case]))
+                case.answer.set_result(answer(case, spent.by_key.get(case)))
 
 
 async def look_up(intake: Intake, cases: Sequence[Case], *, free_of_charge: bool = False) -> Batch:

@@ -40,11 +40,13 @@ class IdempotencyKey:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One request of good shape, and who sends it."""
+    """One request of good shape, and who sends it. With a campaign it is one of many that one request made: the limit
+    of its API key was asked for that one."""
 
     sender: Sender
     request: NotificationRequest
     key: IdempotencyKey | None = None
+    campaign_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ class Policy:
 
 @dataclass(slots=True)
 class Spent:
-    """What the limits said of each case, and what can be given back."""
+    """What the limits said of each case, and what can be given back. Cases of a campaign have no answer by key."""
 
     by_key: dict[Case, Answer] = field(default_factory=dict)
     by_user: dict[Case, dict[Channel, Answer]] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Spent:
 
     def told(self, case: Case) -> Told:
         """What the limits said of this case; a channel that is missing is not limited."""
-        return Told(self.by_key[case], self.by_user.get(case, {}))
+        return Told(self.by_key.get(case), self.by_user.get(case, {}))
 
     def unused(self, *, everything: bool) -> dict[UUID, list[Limit]]:
         """By tenant, the tokens that were spent on what will not be sent: `everything` when the batch was not kept."""
@@ -86,19 +86,20 @@ async def _ask_tenant(
 ) -> dict[Case, KnownRecipient]:
     recipients = {case: recipient_cache.key(tenant, case.request.to) for case in cases if not case.request.to.is_inline}
     read_keys = list(dict.fromkeys(recipients.values()))
-    limits = [_key_limit(policy, case, cost) for case in cases]
+    per_key = [case for case in cases if case.item.campaign_id is None]
+    limits = [_key_limit(policy, case, cost) for case in per_key]
     per_user = [
         (case, channel, _user_limit(policy, case, channel, cost))
         for case in cases
-        if is_limited_per_user(case.request, case.category)
+        if is_limited_per_user(case.item, case.category)
         for channel in case.channels
     ]
     values, answers = await limiter.look_up(read_keys, [*limits, *(limit for _, _, limit in per_user)])
-    for case, answer in zip(cases, answers[: len(cases)], strict=True):
+    for case, answer in zip(per_key, answers[: len(per_key)], strict=True):
         spent.by_key[case] = answer
         if not answer.allowed:
             case.refuse(_over_key_limit(policy, answer))
-    for (case, channel, limit), answer in zip(per_user, answers[len(cases) :], strict=True):
+    for (case, channel, limit), answer in zip(per_user, answers[len(per_key) :], strict=True):
         spent.by_user.setdefault(case, {})[channel] = answer
         if cost:
             spent.limits[(case, channel)] = limit
@@ -116,7 +117,7 @@ def _key_limit(policy: Policy, case: Case, cost: int) -> Limit:
 def _user_limit(policy: Policy, case: Case, channel: Channel, cost: int) -> Limit:
     """The recipient stands in the key as a hash: no address is ever a Redis key. Test sends spend nothing of live."""
     to, tenant = case.request.to, case.tenant_id
-    name = to.user or to.email or to.phone or ""
+    name = to.user or to.email or to.phone or (to.device_id.hex if to.device_id else "")
     digest = blake2b(name.encode(), digest_size=16, key=tenant.bytes).hexdigest()
     key = f"{{t:{tenant}}}:limit:user:{case.item.sender.mode}:{channel}:{digest}"
     return Limit(key, policy.user_per_hour / 3600, policy.user_burst, cost)

@@ -88,6 +88,7 @@ def _notification(case: Case, now: datetime) -> NotificationRow:
         send_at=request.send_at,
         expires_at=case.expires_at,
         created_at=now,
+        campaign_id=case.item.campaign_id,
     )
 
 

@@ -18,6 +18,8 @@ class Failpoint(StrEnum):
 
     ACCEPT_BEFORE_COMMIT = "accept.before_commit"
     ACCEPT_AFTER_COMMIT = "accept.after_commit"
+    PLANNER_BEFORE_COMMIT = "planner.before_commit"
+    PLANNER_AFTER_COMMIT = "planner.after_commit"
     RELAY_AFTER_CONFIRM = "relay.after_confirm"
     WORKER_AFTER_CLAIM = "worker.after_claim"
     WORKER_BEFORE_SEND = "worker.before_send"

@@ -59,6 +59,7 @@ class Duty(StrEnum):
     PURGE = "purge"
     DEVICES = "devices"
     MAILBOX = "mailbox"
+    PLAN = "plan"
 
 
 class SweepOutcome(StrEnum):
@@ -175,6 +176,9 @@ QUARANTINE_CHILDREN = counter(
     {"survived": ("yes", "no")},
 )
 RELAYED = counter("carillon_relayed_deliveries_total", "Deliveries that the relay published.", {"lane": _LANES})
+BROADCAST_PLANNED = counter(
+    "carillon_broadcast_planned_total", "Devices for which a broadcast was planned, suppressed ones too.", {}
+)
 SWEPT = counter("carillon_swept_total", "What the sweeper did.", {"outcome": SweepOutcome})
 DUTY_FAILURES = counter("carillon_duty_failures_total", "Turns of the scheduler that failed.", {"duty": Duty})
 IS_LEADER = gauge("carillon_scheduler_is_leader", "1 while this scheduler does what only one may do.", {})

@@ -80,6 +80,10 @@ UPDATE outbox SET published_at = NULL, available_at = now() WHERE id = ANY(ARRAY
     SELECT 1 FROM deliveries d WHERE d.id = o.delivery_ids[1] AND d.crashes >= 2))
   ORDER BY o.id FOR UPDATE OF o SKIP LOCKED))
 """
+_WAITING = """
+SELECT coalesce(sum(cardinality(delivery_ids)), 0)::bigint FROM outbox
+WHERE published_at IS NULL AND available_at <= now() AND channel = $1 AND priority = $2
+"""
 _AGES = """
 SELECT channel, priority, published_at IS NULL AS is_waiting, count(*) AS envelopes,
   coalesce(sum(cardinality(delivery_ids)), 0)::bigint AS deliveries,
@@ -184,6 +188,12 @@ async def republish_all(conn: asyncpg.Connection) -> int:
     (the sweeper sends them there again). Answers how many envelopes."""
     tag: str = await conn.execute(_REPUBLISH_ALL)
     return int(tag.rpartition(" ")[2])
+
+
+async def waiting(conn: asyncpg.Connection, lane: Lane) -> int:
+    """How many deliveries of a lane are due and wait for the broker."""
+    count: int = await conn.fetchval(_WAITING, lane.channel.code, lane.priority.code)
+    return count
 
 
 async def ages(conn: asyncpg.Connection) -> list[LaneBacklog]:

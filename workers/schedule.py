@@ -1,4 +1,4 @@
-"""The scheduler's process: the relay in every instance, the leaders' duties in one of them."""
+"""The scheduler's process: relay and planner in every instance, the leaders' duties in one of them."""
 
 import asyncio
 import contextlib
@@ -8,8 +8,10 @@ import time
 from datetime import timedelta
 from functools import partial
 
+from campaigns.planner import Planner
 from channels.push.tokens import Tokens
 from channels.push.validity import Brake
+from fanout.intake import intake_of
 from fanout.relay import Relay
 from migrations.state import need_current_schema
 from plumbing import metrics
@@ -39,14 +41,15 @@ async def run(settings: Settings) -> None:
         stack.push_async_callback(connection.close)
         publisher = await Publisher.open(connection)
         stack.push_async_callback(publisher.close)
-        relay = Relay(resources.hot_pool, publisher)
+        relay, planner = Relay(resources.hot_pool, publisher), Planner(intake_of(resources))
         leader, counter = _leaders(resources, publisher)
+        loops = (relay, planner, leader, counter)
         checks = {
             "postgres": Check(lambda: resources.hot_pool.fetchval("SELECT 1")),
             "rabbitmq": Check(partial(need_connection, publisher)),
         }
         url = await stack.enter_async_context(open_door(settings.metrics_port, checks))
-        tasks = [asyncio.create_task(one.run(), name=type(one).__name__) for one in (relay, leader, counter)]
+        tasks = [asyncio.create_task(one.run(), name=type(one).__name__) for one in loops]
         stack.push_async_callback(_end, tasks)
         tell_ready("scheduler", f"{url}/metrics")
 
@@ -58,7 +61,7 @@ async def run(settings: Settings) -> None:
                     task.result()
             if not publisher.is_connected:
                 return "RabbitMQ has been away"
-            oldest_s = min(relay.turned_s, leader.turned_s, counter.turned_s)
+            oldest_s = min(one.turned_s for one in loops)
             return "a loop has not moved" if time.monotonic() - oldest_s > STALE_S else None
 
         try:

@@ -7,9 +7,8 @@ from datetime import datetime, timedelta
 from domain.clock import rfc3339
 from domain.decision import Decision, Gate, Verdict
 from domain.lanes import Channel, Priority
-from domain.notification import NotificationRequest
 from domain.reasons import Reason
-from fanout.cases import Case
+from fanout.cases import Case, Item
 from plumbing.limiter import Answer
 from preferences import rules
 from preferences.model import Category, Kind
@@ -17,9 +16,9 @@ from preferences.model import Category, Kind
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the limits said of a case: of its key, and of its user on each channel that is limited."""
+    """What the limits said of a case: of its key (None: not asked), and of its user on each channel that is limited."""
 
-    key: Answer
+    key: Answer | None
     user: Mapping[Channel, Answer]
 
 
@@ -42,7 +41,7 @@ def _about_all(case: Case, told: Told) -> list[Decision]:
     words = {"template": case.message.name, "version": case.message.version} if case.message else {"content": True}
     decisions = [
         Decision.passed(Gate.SHAPE),
-        Decision.passed(Gate.KEY_LIMIT, remaining=told.key.remaining, burst=told.key.limit),
+        _about_key(told.key),
         Decision.passed(Gate.IDEMPOTENCY, key=case.item.key is not None),
         Decision.passed(Gate.RECIPIENT, known_as=_known_as(case), version=known.version),
         Decision.passed(Gate.TEMPLATE, category=case.category.name, **words),
@@ -52,6 +51,12 @@ def _about_all(case: Case, told: Told) -> list[Decision]:
     if request.send_at is not None:
         return [*decisions, Decision.defer(Gate.SCHEDULE, Reason.SCHEDULED, request.send_at)]
     return [*decisions, Decision.passed(Gate.SCHEDULE, send_at=None)]
+
+
+def _about_key(answer: Answer | None) -> Decision:
+    if answer is None:
+        return Decision.passed(Gate.KEY_LIMIT, asked=False)
+    return Decision.passed(Gate.KEY_LIMIT, remaining=answer.remaining, burst=answer.limit)
 
 
 def _about_one(case: Case, channel: Channel, told: Told, begin_at: datetime) -> list[Decision]:
@@ -115,11 +120,11 @@ def _pass_user_limit(answer: Answer | None, channel: Channel) -> Decision:
     )
 
 
-def is_limited_per_user(request: NotificationRequest, category: Category) -> bool:
+def is_limited_per_user(item: Item, category: Category) -> bool:
     """Whether the user x channel limit applies: a password reset must not starve behind chatter.
 
     Who names a device pushes as one does with Apple, where there is no such limit; its mailbox and its budget of silent
-    pushes bound what it gets.
+    pushes bound what it gets. What a campaign sends to devices is limited: nobody there thought of this one.
     """
-    is_critical = request.priority is Priority.CRITICAL or category.kind is Kind.CRITICAL
-    return not is_critical and not request.to.names_device
+    is_critical = item.request.priority is Priority.CRITICAL or category.kind is Kind.CRITICAL
+    return not is_critical and (item.campaign_id is not None or not item.request.to.names_device)

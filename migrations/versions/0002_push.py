@@ -217,8 +217,19 @@ def _topics() -> None:
         ),
         sa.Column("planned", sa.BigInteger(), server_default=sa.text("0"), nullable=False, comment="devices so far"),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "finished_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="nothing is left to plan, or after a cancellation to withdraw",
+        ),
         sa.Column("cancelled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "withdrawn_to",
+            sa.Uuid(),
+            nullable=True,
+            comment="the last notification that a cancellation has looked at",
+        ),
         sa.ForeignKeyConstraint(
             ["tenant_id"], ["tenants.id"], name=op.f("fk_broadcasts_tenant_id"), ondelete="CASCADE"
         ),
@@ -229,7 +240,7 @@ def _topics() -> None:
         "broadcasts",
         ["id"],
         unique=False,
-        postgresql_where=sa.text("finished_at IS NULL AND cancelled_at IS NULL"),
+        postgresql_where=sa.text("finished_at IS NULL"),
     )
     op.create_index("ix_broadcasts_tenant_id_topic_id", "broadcasts", ["tenant_id", "topic", "id"], unique=False)
 

@@ -118,9 +118,10 @@ broadcasts = Table(
     Column("cursor", Uuid, comment="the last subscriber that was planned; commits with what was planned"),
     Column("planned", BigInteger, nullable=False, server_default=text("0"), comment="devices so far"),
     created_at(),
-    Column("finished_at", Moment),
+    Column("finished_at", Moment, comment="nothing is left to plan, or after a cancellation to withdraw"),
     Column("cancelled_at", Moment),
-    Index("ix_broadcasts_open", "id", postgresql_where=text("finished_at IS NULL AND cancelled_at IS NULL")),
+    Column("withdrawn_to", Uuid, comment="the last notification that a cancellation has looked at"),
+    Index("ix_broadcasts_open", "id", postgresql_where=text("finished_at IS NULL")),
     Index("ix_broadcasts_tenant_id_topic_id", "tenant_id", "topic", "id"),
 )
 
