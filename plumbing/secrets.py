@@ -2,6 +2,7 @@
 
 import hmac
 import os
+import re
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import blake2b, sha256
@@ -15,6 +16,7 @@ from domain.lanes import Channel
 from domain.notification import Mode
 
 APP_KEY_BEGINNING = "cn_app_"
+_HEX = re.compile(r"[\da-fA-F]+", re.ASCII)
 _KEY_ID_BYTES, _NONCE_BYTES = 4, 12
 
 
@@ -34,8 +36,12 @@ class Seal:
         return UUID(bytes=blake2b(text, digest_size=16, key=self._address_key).digest())
 
     def token_hash(self, token: str) -> bytes:
-        """32 bytes by which a device's token is known, whatever the app; the token itself is kept nowhere."""
-        return blake2b(token.encode(), digest_size=32, key=self._device_key).digest()
+        """32 bytes by which a device's token is known, whatever the app; the token itself is kept nowhere.
+
+        Hexadecimal ones are the same in capitals. What is no text at all (half a surrogate pair) is nobody's token.
+        """
+        text = token.lower() if _HEX.fullmatch(token) else token
+        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=32, key=self._device_key).digest()
 
     def sign(self, purpose: str, payload: bytes) -> str:
         """A URL-safe token that carries `payload` and cannot be forged for another purpose."""

@@ -146,7 +146,7 @@ class Tokens:
                 log.info("tokens.forgotten_late", tokens=len(wanted))
             elif len(self._unmarked) > MAX_UNMARKED:
                 self._unmarked.clear()
-                log.error("tokens.not_forgotten", tokens=len(wanted), runbook="docs/lifecycle.md")
+                log.error("tokens.not_forgotten", tokens=len(wanted), runbook="ops/runbooks/redis-silent.md")
 
 
 def _key(token_hash: bytes) -> str:

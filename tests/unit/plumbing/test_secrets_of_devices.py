@@ -20,6 +20,14 @@ def test_a_token_has_one_hash_under_a_key_and_another_under_another() -> None:
     assert Seal(SECRET).token_hash(token) != Seal(OTHER).token_hash(token)
 
 
+def test_a_hexadecimal_token_is_the_same_in_capitals_and_others_are_not() -> None:
+    seal = Seal(SECRET)
+
+    assert seal.token_hash("AB" * 32) == seal.token_hash("ab" * 32)
+    assert seal.token_hash("fX:A") != seal.token_hash("fx:a")
+    assert len(seal.token_hash("\ud800")) == 32
+
+
 def test_what_is_sealed_can_be_opened_by_its_tenant_and_looks_different_each_time() -> None:
     box, tenant = Box(SECRET), uuid4()
 
