@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from api import errors, hot, to_device
+from api import errors, hot, origins, to_device, webclient
 from api.dependencies import House
 from api.door import Door
 from api.openapi import describe
@@ -55,6 +55,7 @@ def create_app(house: House) -> FastAPI:
         health,
     ):
         app.router.routes.extend(family.ROUTER.routes)
+    app.router.routes += [*origins.routes(), *webclient.routes()]
     errors.install(app)
     app.add_middleware(Door)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's own way to extend its document

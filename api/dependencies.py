@@ -14,6 +14,7 @@ from api.body import BodyLimits
 from api.limits import KeyLimiter
 from channels.push.apps import Apps
 from channels.push.hints import Nodes
+from channels.push.origins import Origins
 from channels.push.presence import Presence
 from channels.push.tokens import Tokens
 from domain.clock import Clock, utc_now
@@ -70,6 +71,7 @@ class House:
     categories: Categories
     catalog: Catalog
     apps: Apps
+    origins: Origins
     tokens: Tokens
     presence: Presence
     box: Box

@@ -27,7 +27,11 @@ log = structlog.get_logger()
 
 
 class Door:
-    """ASGI middleware, outermost of ours. Handlers may put `tenant_id`, `key_prefix` and `refused_as` on the scope."""
+    """ASGI middleware, outermost of ours.
+
+    Handlers may put `tenant_id`, `key_prefix` and `refused_as` on the scope, and `readable_by`: the origin of the page
+    that may read the answer.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -38,7 +42,7 @@ class Door:
             return
         begun = time.perf_counter()
         scope["request_id"] = request_id = uuid7().hex
-        answered = _Answered(send, request_id)
+        answered = _Answered(send, scope)
         try:
             turned_away = turn_away(scope)
             if turned_away is not None:
@@ -57,16 +61,20 @@ class Door:
 class _Answered:
     """Sends an answer on, adding headers and remembering its status."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, scope: Scope) -> None:
         self._send = send
-        self._request_id = request_id
+        self._scope = scope
         self.status: int | None = None
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
-            headers["x-request-id"] = self._request_id
+            headers["x-request-id"] = self._scope["request_id"]
+            if (origin := self._scope.get("readable_by")) is not None:
+                headers["access-control-allow-origin"] = origin
+                headers["access-control-expose-headers"] = "retry-after, x-request-id"
+                headers.add_vary_header("origin")
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
         await self._send(message)

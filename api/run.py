@@ -12,6 +12,7 @@ from api.dependencies import House
 from api.limits import KeyLimits
 from api.server import listen, serve
 from channels.push.apps import Apps
+from channels.push.origins import Origins
 from channels.push.presence import Presence
 from channels.push.tokens import Tokens
 from fanout.accept import peek
@@ -64,6 +65,7 @@ async def open_house(resources: Resources, stack: AsyncExitStack) -> House:
         categories=intake.categories,
         catalog=intake.catalog,
         apps=apps,
+        origins=Origins(pool),
         tokens=Tokens(pool, cache),
         presence=Presence(cache),
         box=Box(settings.need("secret_key")),

@@ -7,13 +7,14 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
-from fastapi import Header
+from fastapi import Depends, Header
 from starlette.responses import Response
 
 from api import registry
 from api.auth import Key
 from api.dependencies import House, RegistrarKey, TheHouse
 from api.idempotency import refuse_key
+from api.origins import judge_origin
 from api.routes.apps import app_of
 from api.routing import router
 from api.schemas.devices import MAX_INFO_BYTES, RegisteredTold, RegistrationAsked
@@ -35,6 +36,7 @@ NoKey = Annotated[str | None, Header(alias="Idempotency-Key", include_in_schema=
     status_code=201,
     summary="Register a device, or refresh its token",
     responses={200: {"model": RegisteredTold}},
+    dependencies=[Depends(judge_origin)],
 )
 async def register_device(
     house: TheHouse, key: RegistrarKey, asked: RegistrationAsked, response: Response, idempotency_key: NoKey = None

@@ -116,6 +116,7 @@ def make_house(batcher: Submits, ring: KeyRing, **changes: Any) -> House:
         categories=UNREACHED,
         catalog=UNREACHED,
         apps=UNREACHED,
+        origins=UNREACHED,
         tokens=UNREACHED,
         presence=UNREACHED,
         box=UNREACHED,

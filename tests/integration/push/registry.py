@@ -14,6 +14,7 @@ from api.auth import Keys, app_finder
 from api.limits import KeyLimits
 from channels.push.apps import Apps
 from channels.push.hints import Nodes
+from channels.push.origins import Origins
 from channels.push.presence import Presence
 from channels.push.tokens import Tokens
 from domain.ids import uuid7
@@ -106,6 +107,7 @@ async def open_registry(
         hot_pool=pool,
         cache=cache,
         apps=apps,
+        origins=Origins(pool),
         tokens=tokens,
         presence=Presence(cache),
         nodes=nodes or NoNodes(),

@@ -1,0 +1,37 @@
+"""Which web pages may register devices: the origins of all apps, remembered for three seconds per process."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import asyncpg
+
+from plumbing.database import borrow
+
+REMEMBERED_S = 3.0
+_ALL = "SELECT DISTINCT unnest(web_origins) FROM apps"
+
+
+class Origins:
+    """The origins that any app names: what a browser asks about before it says which app it means."""
+
+    def __init__(self, pool: asyncpg.Pool, *, timer: Callable[[], float] = time.monotonic) -> None:
+        self._pool = pool
+        self._timer = timer
+        self._known: frozenset[str] = frozenset()
+        self._until = -1.0
+        self._asking: asyncio.Task[None] | None = None
+
+    async def holds(self, origin: str) -> bool:
+        """Whether some app names this origin. However many ask, one question in REMEMBERED_S goes out. Unavailable."""
+        if self._timer() >= self._until:
+            if self._asking is None or self._asking.done():
+                self._asking = asyncio.create_task(self._ask())
+            await asyncio.shield(self._asking)
+        return origin in self._known
+
+    async def _ask(self) -> None:
+        until = self._timer() + REMEMBERED_S
+        async with borrow(self._pool) as conn:
+            self._known = frozenset(row[0] for row in await conn.fetch(_ALL))
+        self._until = until
