@@ -46,14 +46,14 @@ class PlatformSide:
         if run.gateway_url is None or run.app_key is None:
             raise NotMeasurable("what runs here has no gateway")
         self.url, self.api_url, self.app_key = run.gateway_url, run.api_url, run.app_key
-        self._run, self._publisher = run, publisher
+        self.run, self._publisher = run, publisher
         self._headers = (("Authorization", f"Bearer {run.api_key}"),)
         self._devices: list[UUID] = []
 
     @property
     def pid(self) -> int:
         """The gateway's process."""
-        return self._run.pids["gateway-1"]
+        return self.run.pids["gateway-1"]
 
     async def register(self, run: str, devices: int) -> None:
         """Every device by its own REST call, as apps do it."""

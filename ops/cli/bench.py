@@ -17,6 +17,7 @@ from ops.cli.door import fail, say, settings
 
 if TYPE_CHECKING:
     from ops.bench.gateway import Figures, Plan
+    from ops.bench.pushes import DoorFigures, DoorPlan
     from plumbing.settings import Settings
 
 _SPARE_FILES = 1000
@@ -35,6 +36,7 @@ class Scenario(StrEnum):
     """What can be measured."""
 
     GATEWAY = "gateway"
+    DOOR = "door"
 
 
 def register(app: typer.Typer) -> None:
@@ -46,12 +48,15 @@ def bench(
     scenario: Annotated[Scenario, typer.Argument(help="What to measure.")] = Scenario.GATEWAY,
     devices: Annotated[int, typer.Option(min=10, help="Devices connected at once.")] = 10_000,
     frames: Annotated[int, typer.Option(min=100, help="Frames for the speed of the server alone.")] = 100_000,
+    pushes: Annotated[int, typer.Option(min=100, help="Pushes through the provider door.")] = 10_000,
     as_json: Annotated[bool, typer.Option("--json", help="JSON alone on standard output.")] = False,
 ) -> None:
     """Measure the platform here, beside what one would take instead, in the same run."""
     from ops.bench.gateway import Plan  # lazy
 
-    del scenario  # there is one so far
+    if scenario is Scenario.DOOR:
+        _door(pushes, as_json=as_json)
+        return
     most = _open_files() - _SPARE_FILES
     if devices > most:
         fail(f"{devices} devices need as many open files, and this machine allows {most}: raise `ulimit -Hn`")
@@ -66,6 +71,30 @@ def bench(
     from ops.bench.report import show
 
     show(Console(highlight=False, width=120), plan, sides)
+
+
+def _door(pushes: int, *, as_json: bool) -> None:
+    from ops.bench.platform_side import a_platform
+    from ops.bench.pushes import DoorPlan, measure_door  # lazy: the client's and the servers' worlds
+
+    plan = DoorPlan(pushes=pushes)
+
+    async def measured(chosen: "Settings") -> "DoorFigures":
+        os.environ.update(_TOLD)  # for the roles that are started here
+        folder = Path(tempfile.mkdtemp(prefix="carillon-bench-"))
+        try:
+            say(f"{pushes:,} pushes on {plan.connections} connections: less than a minute")
+            async with a_platform(chosen, folder) as platform:
+                return await measure_door(platform, platform.run, plan, folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    with asyncio.Runner(loop_factory=_loop_factory) as runner:
+        figures = runner.run(measured(settings()))
+    if as_json:
+        typer.echo(json.dumps({"plan": _document(plan), "figures": figures.document()}))
+    else:
+        typer.echo(str(figures))
 
 
 async def _gateway(chosen: "Settings", plan: "Plan") -> "list[Figures]":
@@ -96,7 +125,7 @@ def _open_files() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def _document(plan: "Plan") -> dict[str, object]:
+def _document(plan: "Plan | DoorPlan") -> dict[str, object]:
     from dataclasses import asdict  # lazy
 
     return asdict(plan)
