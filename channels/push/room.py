@@ -71,8 +71,8 @@ def _make_room(plan: Plan, kept: Kept, letters: Sequence[Arriving], policy: Over
     count = kept.count
     newest = {fold: one for one, (_, fold) in there.items() if fold is not None}
     for letter in letters:
-        if letter.delivery_id in there:
-            continue
+        if letter.delivery_id in kept.letters:
+            continue  # it came before: whatever becomes of it now is not for its own sake
         rival = newest.get(letter.fold) if letter.fold is not None else None
         if rival is not None and rival > letter.delivery_id:
             plan.collapsed.append((letter.delivery_id, rival))

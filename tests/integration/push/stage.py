@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
+from aio_pika.abc import AbstractRobustConnection
 
 from channels.push import hints, wire
 from channels.push.channel import PushChannel
@@ -45,6 +46,8 @@ class FakeGateway:
     """A node that takes frames and hints down and answers nothing by itself."""
 
     facts: NodeFacts
+    connection: AbstractRobustConnection
+    consumer: Consumer
     presence: Presence
     publisher: Publisher
     frames: list[wire.Frame] = field(default_factory=list)
@@ -92,8 +95,13 @@ class PushStage:
         self.amqp_url = amqp_url
         self.publisher = publisher
         self.presence = Presence(cache)
+        self.seen_by_workers = self.presence
         self.limiter = Limiter(cache)
         self.announced: list[Letter] = []
+
+    def use(self, cache: Cache) -> None:
+        """Let workers ask another Redis from now on."""
+        self.seen_by_workers, self.limiter = Presence(cache), Limiter(cache)
 
     def crew(self) -> Crew:
         """A crew whose channel is the real one."""
@@ -109,9 +117,9 @@ class PushStage:
 
         async def announce(letters: Sequence[Letter]) -> None:
             self.announced.extend(letters)
-            await hints.announce(self.publisher, self.presence, letters, now=utc_now())
+            await hints.announce(self.publisher, self.seen_by_workers, letters, now=utc_now())
 
-        push = PushChannel(self.publisher, self.presence, self.limiter)
+        push = PushChannel(self.publisher, self.seen_by_workers, self.limiter)
         composer = Composer(
             self.pool, catalog=Catalog([SHIPPED]), categories=Categories(), seal=SEAL, public_url="http://localhost"
         )
@@ -145,9 +153,9 @@ class PushStage:
     async def gateway(self, name: str = "north", region: str = "local") -> AsyncIterator[FakeGateway]:
         """A node that is alive while the block runs."""
         facts = NodeFacts(name, uuid7().hex, region, f"ws://{name}")
-        gateway = FakeGateway(facts, self.presence, self.publisher)
         connection = await connect(self.amqp_url, f"test gateway {name}")
         consumer = await Consumer.open(connection)
+        gateway = FakeGateway(facts, connection, consumer, self.presence, self.publisher)
         await consumer.subscribe_own(topology.gateway_queue(name, facts.boot), 0, gateway.take)
         await gateway.beat()
         try:

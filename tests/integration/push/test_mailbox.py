@@ -1,6 +1,7 @@
 """The mailbox on a real PostgreSQL: 100 per device whatever happens at once, the newest of a fold, pages in order."""
 
 import asyncio
+import random
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
@@ -10,6 +11,7 @@ import pytest
 
 from channels.push import mailbox
 from channels.push.mailbox import Letter, StoreResult, Wanted
+from channels.push.room import Overflow
 from domain.clock import utc_now
 from domain.delivery import DeliveryStatus
 from domain.errors import Unavailable
@@ -183,3 +185,57 @@ async def test_what_somebody_is_just_ending_does_not_expire_as_well(hot_pool: as
         async with sweeping.transaction():
             assert late not in [one.delivery_id for one in await mailbox.expire(sweeping, 1000)]
         assert await mailbox.forget(acking, [late]) == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_arrives_in_whatever_batches_the_mailbox_holds_what_the_rules_say(
+    hot_pool: asyncpg.Pool, tenant: UUID, seed: int
+) -> None:
+    dice = random.Random(seed)
+    overflow = dice.choice(list(Overflow))
+    owner = await an_owner(hot_pool, tenant, overflow=overflow)
+    ids = await stored_deliveries(hot_pool, owner, 180)
+    letters = {
+        one: a_letter(
+            owner, one, wake=dice.choice([10, 5, 1]), collapse_id=dice.choice([None, None, None, *"abcdefgh"])
+        )
+        for one in ids
+    }
+    model: dict[UUID, Letter] = {}
+    left = dice.sample(ids, len(ids))
+
+    while left:
+        batch, left = sorted(left[:25]), left[25:]
+        result = await store(hot_pool, [letters[one] for one in dice.sample(batch, len(batch))])
+        ended = {*(one for one, _ in result.collapsed), *result.evicted, *result.refused}
+        everybody = model.keys() | set(batch)
+        for one in batch:
+            _store_slowly(model, letters[one], overflow)
+
+        assert await mail(hot_pool, owner) == model.keys()
+        assert everybody == model.keys() | ended, "nobody is lost without a word"
+        assert not model.keys() & ended
+        if dice.random() < 0.5:
+            acked = dice.sample(sorted(model), len(model) // 4)
+            async with hot_pool.acquire() as conn:
+                assert await mailbox.forget(conn, acked) == len(acked)
+            for one in acked:
+                del model[one]
+
+
+def _store_slowly(model: dict[UUID, Letter], letter: Letter, overflow: Overflow) -> None:
+    rivals = [one for one, known in model.items() if letter.fold is not None and known.fold == letter.fold]
+    if any(one > letter.delivery_id for one in rivals):
+        return
+    for one in rivals:
+        del model[one]
+    if len(model) >= 100 and overflow is Overflow.REJECT:
+        return
+    model[letter.delivery_id] = letter
+    if len(model) > 100:
+        del model[min(model, key=lambda one: (model[one].wake, one))]
+
+
+async def mail(pool: asyncpg.Pool, owner: Owner) -> set[UUID]:
+    rows = await pool.fetch("SELECT delivery_id FROM mailbox WHERE device_id = $1", owner.device)
+    return {row["delivery_id"] for row in rows}

@@ -1,19 +1,26 @@
 """A push of which nothing is heard, or that nobody wants any more: overdue, withdrawn, too late."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import UUID
+
+import asyncpg
 
 from channels.push import mailbox
 from channels.push.hints import withdraw
 from domain.delivery import DeliveryStatus
 from domain.reasons import Reason
 from fanout.relay import Relay
-from tests.integration.push.later import detail_of, overdue
+from plumbing import metrics
+from plumbing.push_metrics import ExpiredWhere
+from tests.integration.push.later import detail_of, never, overdue
 from tests.integration.push.people import an_owner, pushes
 from tests.integration.push.stage import PushStage
 from tests.integration.push.test_handing_over import alert
 from tests.integration.workers.stage import eventually
 from tracking.cancel import CancelOutcome, cancel
 from tracking.events import EventKind
+from workers.duties import Duties
 
 S = DeliveryStatus
 
@@ -104,3 +111,51 @@ async def test_a_push_whose_time_ends_while_its_acknowledgement_is_awaited_expir
     await overdue(push.pool, tenant)
 
     assert (await push.row(one))["status"] == S.EXPIRED.code
+
+
+def _counted(where: ExpiredWhere) -> float:
+    value = metrics.REGISTRY.get_sample_value("apns_notifications_expired_total", {"where": where})
+    assert value is not None
+    return value
+
+
+async def test_the_leader_ends_what_expired_in_mailboxes_and_counts_what_waits(push: PushStage, tenant: UUID) -> None:
+    owner = await an_owner(push.pool, tenant)
+    async with push.worker():
+        [late, left] = await push.accept(pushes(owner, 2))
+        for one in (late, left):
+            await push.reaches(one, S.STORED)
+    await push.pool.execute("UPDATE mailbox SET expires_at = now() - interval '1 s' WHERE delivery_id = $1", late)
+    before = _counted(ExpiredWhere.SWEEPER)
+
+    @asynccontextmanager
+    async def led() -> AsyncIterator[asyncpg.Connection]:
+        async with push.pool.acquire() as conn, conn.transaction():
+            yield conn
+
+    duties = Duties(push.publisher, never, 13)
+    while await duties.expire_mail(led):
+        pass
+    await duties.count_mail(led)
+
+    row = await push.row(late)
+    assert (row["status"], row["problem"], row["reason"]) == (
+        S.EXPIRED.code,
+        S.EXPIRED.code,
+        Reason.EXPIRED.code,
+    )
+    assert (await detail_of(push, late, EventKind.EXPIRED))["where"] == "sweeper"
+    assert await push.mail(owner.device) == [left]
+    assert _counted(ExpiredWhere.SWEEPER) > before
+    assert (metrics.REGISTRY.get_sample_value("apns_pending_notifications") or 0) >= 1
+
+
+async def test_a_push_that_is_too_late_when_claimed_is_counted_as_such(push: PushStage, tenant: UUID) -> None:
+    owner = await an_owner(push.pool, tenant)
+    before = _counted(ExpiredWhere.CLAIM)
+
+    async with push.worker():
+        [one] = await push.accept(pushes(owner, expires_in_s=-1))
+        await push.reaches(one, S.EXPIRED)
+
+    assert _counted(ExpiredWhere.CLAIM) == before + 1
