@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 import httpx2
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.app import create_app
 from api.auth import Keys, app_finder
@@ -86,7 +87,13 @@ class NoNodes:
 
 @asynccontextmanager
 async def open_registry(
-    pool: asyncpg.Pool, cache: Cache, tenant: UUID, *, nodes: Nodes | None = None, **settings: Any
+    pool: asyncpg.Pool,
+    cache: Cache,
+    tenant: UUID,
+    *,
+    nodes: Nodes | None = None,
+    engine: AsyncEngine | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Registry]:
     """An API in this process over real rooms; `settings` differ from the defaults."""
     ring = KeyRing()
@@ -110,6 +117,7 @@ async def open_registry(
         origins=Origins(pool),
         tokens=tokens,
         presence=Presence(cache),
+        engine=engine,
         nodes=nodes or NoNodes(),
         seal=seal,
         box=box,

@@ -7,12 +7,13 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from channels.push import mailbox, validity
 from channels.push.validity import LEAST_TO_BRAKE, Brake, Invalidated
 from domain.clock import utc_now
 from domain.delivery import DeliveryStatus
-from domain.ids import uuid7
+from domain.ids import notification_of, uuid7
 from domain.reasons import Reason
 from plumbing.cache import Cache
 from tests.integration.push.people import Owner, a_letter, kept, pushes
@@ -22,8 +23,8 @@ BRAKE = Brake(percent=10, window_s=600)
 
 
 @pytest.fixture
-async def registry(hot_pool: asyncpg.Pool, cache: Cache, tenant: UUID) -> AsyncIterator[Registry]:
-    async with open_registry(hot_pool, cache, tenant) as registry:
+async def registry(hot_pool: asyncpg.Pool, cache: Cache, tenant: UUID, engine: AsyncEngine) -> AsyncIterator[Registry]:
+    async with open_registry(hot_pool, cache, tenant, engine=engine) as registry:
         await registry.app()
         yield registry
 
@@ -230,6 +231,13 @@ async def _status(registry: Registry, delivery: UUID) -> tuple[int, int | None]:
     return row["status"], row["reason"]
 
 
+async def shown_device(registry: Registry, delivery: UUID) -> str | None:
+    """The device of a delivery, as the API answers it."""
+    [shown] = (await registry.get(f"/notifications/{notification_of(delivery)}")).json()["deliveries"]
+    device: str | None = shown["device_id"]
+    return device
+
+
 async def counted(registry: Registry, table: str, column: str, value: UUID) -> int:
     """Rows of a table with this value."""
     count: int = await registry.pool.fetchval(
@@ -243,6 +251,7 @@ async def test_erasing_a_device_keeps_the_rules_that_foreign_keys_would(registry
     stored = await _waiting(registry, owner)
     await registry.client.put(f"/api/v1/devices/{owner.device}/topics/news")
     version = await registry.version("ada")
+    assert await shown_device(registry, stored) == told["device_id"]
 
     answers = [(await registry.client.delete(f"/api/v1/devices/{owner.device}")).status_code for _ in range(2)]
 
@@ -253,6 +262,7 @@ async def test_erasing_a_device_keeps_the_rules_that_foreign_keys_would(registry
     assert await counted(registry, "notifications", "user_id", owner.user_id) == 2
     assert await counted(registry, "deliveries", "user_id", owner.user_id) == 2
     assert await counted(registry, "events", "delivery_id", stored) >= 1
+    assert await shown_device(registry, stored) is None
     assert await registry.version("ada") == version + 1
     wanted = registry.seal.token_hash(told["token"])
     assert await registry.tokens.find([wanted]) == {wanted: []}
