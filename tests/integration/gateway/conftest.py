@@ -1,13 +1,14 @@
 """A station per test, and nodes on request."""
 
 from collections.abc import AsyncIterator
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
 from plumbing.cache import Cache
-from tests.integration.gateway.station import Running, Station, a_node, a_station
+from tests.integration.devices import a_device, an_app
+from tests.integration.gateway.station import Phone, Running, Station, a_frame, a_node, a_station, id_of
 
 
 @pytest.fixture
@@ -22,3 +23,17 @@ async def node(station: Station, amqp_url: str) -> AsyncIterator[Running]:
     """One node in region north."""
     async with a_node(station, amqp_url) as running:
         yield running
+
+
+@pytest.fixture
+async def alive(station: Station, node: Running) -> AsyncIterator[Running]:
+    """The node; afterwards it still serves a device that was there before."""
+    app = await an_app(station.pool, station.tenant, f"com.witness.{uuid4().hex[:8]}")
+    token = uuid4().hex
+    device = await a_device(station.pool, station.tenant, app, token=token)
+    witness = await Phone(f"cn_app_{app.hex}", device, token).log_in(node.url)
+    yield node
+    frame = a_frame(witness)
+    await station.push(node, frame)
+    assert (await witness.hear())["id"] == id_of(frame)
+    await witness.hang_up()

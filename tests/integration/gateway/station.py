@@ -58,9 +58,10 @@ class Phone:
         self.connection_id = ""
         self.greeting: dict[str, Any] = {}
 
-    async def log_in(self, url: str, **more: Any) -> "Phone":
-        """Connect and say hello; returns when the server has answered."""
-        self.socket = await connect(url, ping_interval=None, compression=None)
+    async def log_in(self, url: str, *, origin: str | None = None, **more: Any) -> "Phone":
+        """Connect, as a page of `origin` if it is given, and say hello; returns when the server has answered."""
+        headers = {} if origin is None else {"Origin": origin}
+        self.socket = await connect(url, additional_headers=headers, ping_interval=None, compression=None)
         await self.say(type="hello", app_key=self.app_key, token=self.token, **more)
         self.greeting = await self.hear()
         assert self.greeting["type"] == "hello"

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def environment(database_url: str, redis_url: str, amqp_url: str) -> dict[str, s
 
 
 @asynccontextmanager
-async def gateway(environment: dict[str, str]) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, str]]]:
+async def gateway(environment: dict[str, str]) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, Any]]]:
     """The process, and what it said when it was ready."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -43,7 +44,7 @@ async def gateway(environment: dict[str, str]) -> AsyncIterator[tuple[asyncio.su
     )
     try:
         assert process.stdout is not None
-        said: dict[str, str] = {}
+        said: dict[str, Any] = {}
         async with asyncio.timeout(30):
             while "ready" not in said:
                 line = await process.stdout.readline()
