@@ -51,7 +51,7 @@ def test_a_look_up_that_takes_too_long_tells_when_to_come_again() -> None:
     (close,) = session.tick(session.due_at)
 
     assert closing([close]) == 4503
-    assert json.loads(close.reason)["retry_after_s"] > 0  # type: ignore[union-attr]
+    assert json.loads(close.reason)["retry_after_s"] > 0  # type: ignore[union-attr]  # it is a Close
 
 
 def test_the_answer_to_hello_names_device_connection_heartbeat_and_gateways() -> None:
@@ -59,7 +59,7 @@ def test_the_answer_to_hello_names_device_connection_heartbeat_and_gateways() ->
 
     (text,) = session.admitted(DEVICE, "c1", ["ws://a", "ws://b"], 0.0)
 
-    assert json.loads(text) == {  # type: ignore[arg-type]
+    assert json.loads(text) == {  # type: ignore[arg-type]  # an action that is text
         "type": "hello",
         "device_id": str(DEVICE),
         "connection_id": "c1",
@@ -171,7 +171,7 @@ def test_withdrawn_pushes_are_named_to_the_device_and_not_waited_for() -> None:
 
     (text,) = session.withdrawn([push.delivery], 2.0)
 
-    assert json.loads(text) == {"type": "withdraw", "ids": [str(UUID(bytes=push.delivery))]}  # type: ignore[arg-type]
+    assert json.loads(text) == {"type": "withdraw", "ids": [str(UUID(bytes=push.delivery))]}  # type: ignore[arg-type]  # an action that is text
     assert session.lost() == []
 
 
