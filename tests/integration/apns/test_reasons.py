@@ -173,6 +173,27 @@ async def test_a_header_that_is_said_twice_is_refused(
     assert (answer.status, answer.reason) == (400, R.DUPLICATE_HEADERS)
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("apns-collapse-id", R.BAD_COLLAPSE_ID),
+        ("apns-topic", R.BAD_TOPIC),
+        ("apns-expiration", R.BAD_EXPIRATION_DATE),
+        ("authorization", R.INVALID_PROVIDER_TOKEN),
+    ],
+)
+@pytest.mark.parametrize("value", [b"caf\xe9", "café".encode()], ids=["Latin", "UTF-8"])
+async def test_a_header_that_is_no_ascii_is_refused_and_not_passed_over(
+    name: str, value: bytes, reason: ApnsReason, client: httpx2.AsyncClient, hot_pool: asyncpg.Pool, provider: Provider
+) -> None:
+    token, _ = await a_token(hot_pool, provider)
+    headers = {name.encode(): value.encode() for name, value in provider.headers().items()}
+
+    answer = await push(client, token, list({**headers, name.encode(): value}.items()))
+
+    assert answer.reason == reason
+
+
 async def test_the_checks_come_in_apples_order(
     client: httpx2.AsyncClient, hot_pool: asyncpg.Pool, provider: Provider
 ) -> None:
