@@ -9,13 +9,13 @@ from fastapi import Header, Path, Query
 from starlette.responses import Response
 
 from api import registry
-from api.dependencies import AdminKey, OpsKey, Reader, TheHouse
+from api.dependencies import AdminKey, House, OpsKey, Reader, TheHouse
 from api.errors import not_found
 from api.idempotency import refuse_key
 from api.routing import router
 from api.schemas.apps import BUNDLE_ID, AppAsked, AppPage, AppQuery, AppTold
 from channels.push import validity
-from channels.push.apps import App, AppFacts, list_apps, put_app
+from channels.push.apps import App, AppFacts, find_app, list_apps, put_app
 from channels.push.devices import Touched
 from channels.push.room import Overflow
 
@@ -50,7 +50,7 @@ async def list_all(house: TheHouse, key: Reader, asked: Annotated[AppQuery, Quer
 @ROUTER.get("/{bundle_id}", summary="One app")
 async def get(house: TheHouse, key: Reader, bundle_id: BundleInPath) -> AppTold:
     """404 when this tenant has none of that bundle id."""
-    return _told(await app_of(house, key.tenant_id, bundle_id))
+    return _told(await _now(house, key.tenant_id, bundle_id))
 
 
 @ROUTER.post("/{bundle_id}/release-brake", summary="Let tokens be invalidated again")
@@ -59,15 +59,23 @@ async def release_brake(
 ) -> AppTold:
     """To be called by somebody who has looked why so many died. The brake counts anew from now; twice is once."""
     refuse_key(idempotency_key)
-    app = await app_of(house, key.tenant_id, bundle_id)
+    app = await _now(house, key.tenant_id, bundle_id)
     await registry.write(house, partial(_release, app=app, actor=key.prefix))
     house.apps.forget(app)
-    return _told(await app_of(house, key.tenant_id, bundle_id))
+    return _told(await _now(house, key.tenant_id, bundle_id))
 
 
-async def app_of(house: TheHouse, tenant: UUID, bundle_id: str) -> App:
-    """The tenant's app. RequestRefused(404) when there is none."""
+async def app_of(house: House, tenant: UUID, bundle_id: str) -> App:
+    """The tenant's app, as it was at most three seconds ago. RequestRefused(404) when there is none."""
     app = await house.apps.by_bundle(tenant, bundle_id)
+    if app is None:
+        raise not_found("app")
+    return app
+
+
+async def _now(house: House, tenant: UUID, bundle_id: str) -> App:
+    """The tenant's app as it stands: another process may have written it just now."""
+    app = await find_app(house.hot_pool, tenant, bundle_id)
     if app is None:
         raise not_found("app")
     return app

@@ -53,8 +53,9 @@ async def get_device(house: TheHouse, key: Reader, device_id: UUID) -> DeviceTol
 
 @ROUTER.patch("/{device_id}", summary="Change a device, suspend or restore it")
 async def patch_device(house: TheHouse, key: UsersKey, device_id: UUID, asked: DevicePatch) -> DeviceTold:
-    """What is left out stays. A suspended device gets nothing, is reported as feedback, and is erased after a while.
+    """What is left out stays; a user that nobody knows yet is made.
 
+    A suspended device gets nothing, is reported as feedback, and is erased after a while unless it is restored.
     409 `app_braked` while too many tokens of its app died at once.
     """
     _refuse_nonsense(asked)

@@ -43,8 +43,8 @@ async def register_device(
 ) -> RegisteredTold:
     """201 for a new device, 200 for one that is known: the same token keeps its device. No token: one is made.
 
-    With an app key only for devices of that app, and with `user` only where the app allows it. A token that another
-    device of this app has: 409.
+    A server may name a user that nobody knows yet. With an app key only devices of that app are registered, and with
+    `user` only where the app allows it. A token that another device of this app has: 409.
     """
     refuse_key(idempotency_key)
     app = await _app(house, key, asked.app_bundle_id)
