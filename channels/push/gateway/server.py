@@ -1,4 +1,4 @@
-"""The door of the gateway: handshakes of WebSockets, held to a pace, and the files of the web client. picows inside.
+"""The door of the gateway: handshakes of WebSockets, held to a pace. picows inside.
 
 Scripts in browsers see neither the status nor the headers of a refused handshake. So whoever comes too fast is let in
 and told by close code 4503 when to come again; who must not come at all (origin, path) is refused in HTTP.
@@ -9,7 +9,6 @@ import random
 import socket
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
@@ -31,8 +30,6 @@ SEND_BUFFER_BYTES = 64 * 1024
 """What the kernel holds for a slow device; it doubles the number."""
 READ_BUFFER_BYTES = 1024
 
-_CLIENT = Path(__file__).parent.parent / "client"
-_TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 log = structlog.get_logger(__name__)
 
 
@@ -56,7 +53,6 @@ class Door:
     def __init__(self, host: Host, *, handshakes_per_s: float) -> None:
         self._host = host
         self._bucket = Bucket(handshakes_per_s, handshakes_per_s * BURST_S, time.monotonic())
-        self._files = _files()
         self._server: asyncio.Server | None = None
         self._is_shut = False
 
@@ -81,8 +77,6 @@ class Door:
 
     def _answer(self, request: WSUpgradeRequest) -> "Link | WSUpgradeResponseWithListener | None":
         path, _, query = request.path.decode("latin-1").partition("?")
-        if path in self._files:
-            return _plain(self._files[path])
         if path != PATH:
             return None
         if query:
@@ -117,23 +111,6 @@ class _Discreet:
 
     def exception(self, message: str, *_: Any, **__: Any) -> None:
         log.exception("gateway.frame_broken", how=message.partition(":")[0])
-
-
-def _files() -> dict[str, tuple[str, bytes]]:
-    """The web client by path, read once."""
-    found = {
-        f"/client/{file.name}": (_TYPES[file.suffix], file.read_bytes())
-        for file in sorted(_CLIENT.glob("*"))
-        if file.suffix in _TYPES
-    }
-    if "/client/index.html" in found:
-        found["/client/"] = found["/client/index.html"]
-    return found
-
-
-def _plain(file: tuple[str, bytes]) -> WSUpgradeResponseWithListener:
-    headers = {"Content-Type": file[0], "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
-    return WSUpgradeResponseWithListener(WSUpgradeResponse.create_ok_response(file[1], headers), None)
 
 
 def _refuse(status: int, why: bytes, headers: Mapping[str, str] | None = None) -> WSUpgradeResponseWithListener:
