@@ -3,6 +3,7 @@
 import io
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
@@ -12,7 +13,7 @@ import structlog
 from channels.push.devices import touch_last_seen
 from plumbing.cache import Cache
 from plumbing.secrets import new_device_token
-from tests.integration.push.fleet import a_device, an_app
+from tests.integration.push.fleet import Bridge, a_device, an_app
 from tests.integration.push.registry import REGISTER, Registry, open_registry
 
 
@@ -71,13 +72,37 @@ async def test_no_route_shows_or_changes_what_is_another_tenants(registry: Regis
 async def test_an_app_key_has_a_limit_of_its_own(hot_pool: asyncpg.Pool, cache: Cache, tenant: UUID) -> None:
     async with open_registry(hot_pool, cache, tenant, key_limit_per_s=1, key_limit_burst=3) as registry:
         app_key = await registry.app()
+        headers = {"authorization": f"Bearer {app_key}"}
+        statuses: list[int] = []
 
-        for _ in range(3):
-            await registry.register(key=app_key, status=201)
-        refusal = await registry.register(key=app_key, status=429)
+        while 429 not in statuses and len(statuses) < 100:
+            answer = await registry.client.post(REGISTER, json={"app_bundle_id": registry.bundle}, headers=headers)
+            statuses.append(answer.status_code)
 
-        assert refusal["reason"] == "rate_limited"
+        assert statuses[:3] == [201] * 3
+        assert answer.json()["reason"] == "rate_limited"
         await registry.register(status=201)
+
+
+async def test_without_redis_devices_register_move_and_go(hot_pool: asyncpg.Pool, redis_url: str, tenant: UUID) -> None:
+    bridge = Bridge(urlsplit(redis_url).port or 0)
+    await bridge.mend()
+    cache = Cache.open(redis_url.replace(f":{urlsplit(redis_url).port}", f":{bridge.port}"))
+    async with open_registry(hot_pool, cache, tenant) as registry:
+        await registry.app()
+        await bridge.cut()
+
+        told = await registry.register(user="ada", status=201)
+        await registry.register(token=told["token"], user="bea", status=200)
+        wanted = registry.seal.token_hash(told["token"])
+        found = (await registry.tokens.find([wanted]))[wanted]
+        gone = await registry.client.delete(f"/api/v1/devices/{told['device_id']}")
+
+        assert [str(each.id) for each in found] == [told["device_id"]]
+        assert told["gateways"] == []
+        assert gone.status_code == 204
+        assert (await registry.tokens.find([wanted]))[wanted] == []
+    await cache.close()
 
 
 async def test_no_token_and_no_key_stands_in_a_log_or_a_refusal(registry: Registry, written: io.StringIO) -> None:
