@@ -8,6 +8,7 @@ from api.door import Door
 from api.openapi import describe
 from api.routes import (
     apps,
+    broadcasts,
     callbacks,
     categories,
     devices,
@@ -49,6 +50,7 @@ def create_app(house: House) -> FastAPI:
         registration,
         devices,
         topics,
+        broadcasts,
         feedback,
         unsubscribe,
         callbacks,

@@ -55,5 +55,5 @@ def unquote(header: str) -> str:
 def refuse_key(header: str | None) -> None:
     """RequestRefused(422) on routes where a key would be accepted and ignored."""
     if header is not None:
-        detail = "Idempotency-Key is taken on POST /api/v1/notifications and …/bulk only; it is not available yet here"
+        detail = "Idempotency-Key is taken where notifications are sent or published; it is not available yet here"
         raise RequestRefused("not_available_yet", detail)

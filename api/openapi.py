@@ -9,13 +9,13 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api import device_examples
+from api import broadcast_examples, device_examples
 from api.auth import Scope
 from api.dependencies import Needs
 from api.errors import MEDIA_TYPE
 from api.examples import EXAMPLES, Example
 from api.hot import BULK_PATH, PATH
-from api.schemas import people, sending
+from api.schemas import broadcasts, people, sending
 from api.schemas.base import Problem
 from api.to_device import APPLES_HEADERS
 from api.to_device import PATH as DEVICE_PATH
@@ -24,10 +24,11 @@ _PREFERENCES = "/api/v1/users/{user}/preferences"
 _READ_ELSEWHERE: dict[tuple[str, str], type[BaseModel]] = {
     (_PREFERENCES, "put"): people.PreferencesDocument,
     (_PREFERENCES, "patch"): people.PreferencesPatch,
+    ("/api/v1/topics/{topic}/notifications", "post"): broadcasts.PublicationAsked,
 }
-"""Bodies that `preferences` reads by itself: FastAPI knows only that they are objects."""
+"""Bodies that are read elsewhere: FastAPI knows only that they are objects."""
 
-_EXAMPLES = EXAMPLES | device_examples.EXAMPLES
+_EXAMPLES = EXAMPLES | device_examples.EXAMPLES | broadcast_examples.EXAMPLES
 _REF = "#/components/schemas/{model}"
 REGISTER = ("/api/v1/devices/register", "post")
 """The one route that opens for publishable keys too."""
@@ -41,6 +42,7 @@ _TAGS = [
     {"name": "apps", "description": "Apps, and their publishable keys."},
     {"name": "devices", "description": "Devices, their tokens, and what became of these."},
     {"name": "topics", "description": "What many devices subscribe to."},
+    {"name": "broadcasts", "description": "Publications to topics: made, watched, stopped."},
     {"name": "recipients", "description": "What recipients open: no key."},
     {"name": "providers", "description": "What providers call: signed."},
     {"name": "operation", "description": "Health and metrics."},

@@ -129,7 +129,7 @@ class Planner:
         async with borrow(self._intake.pool) as conn, conn.transaction():
             if not await broadcasts.hold(conn, broadcast):
                 return None
-            there = await subscribers.still_there(conn, broadcast, devices)
+            there = await subscribers.still_there(conn, broadcast, devices[-1]) if devices else set()
             cases = [case for case in batch.cases if case.request.to.device_id in there]
             committed = await enter(self._intake, conn, batch, cases, now=now, inline=frozenset())
             await broadcasts.advance(

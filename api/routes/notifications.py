@@ -34,6 +34,7 @@ async def list_notifications(
         user=asked.user,
         category=asked.category,
         priority=asked.priority,
+        campaign_id=asked.broadcast,
         since=asked.since,
         until=asked.until,
     )

@@ -44,6 +44,7 @@ class ListQuery(BaseModel):
     user: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00]*$")] | None = None
     category: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$")] | None = None
     priority: Priority | None = None
+    broadcast: Annotated[UUID | None, Field(description="those that a publication to a topic has made")] = None
     since: QueryMoment | None = None
     until: QueryMoment | None = None
     limit: Annotated[int, Field(ge=1, le=100)] = 50

@@ -10,6 +10,7 @@ import pytest
 
 from campaigns.broadcasts import BroadcastStatus
 from campaigns.planner import Planner
+from campaigns.subscribers import following, still_there
 from domain.clock import utc_now
 from domain.delivery import DeliveryStatus
 from domain.lanes import Channel, Priority
@@ -100,6 +101,21 @@ async def test_who_joins_after_the_publication_or_leaves_before_the_planning_get
     assert [row["address_id"] for row in await planned(hot_pool, broadcast)] == [early[0], early[2]]
 
 
+async def test_who_leaves_between_the_look_and_the_commit_is_not_planned(
+    intake: Intake, hot_pool: asyncpg.Pool, tenant: UUID
+) -> None:
+    await a_topic(hot_pool, tenant)
+    devices = await subscribers(hot_pool, tenant, 3)
+    broadcast = await publish(intake, tenant)
+
+    looked_at = await following(hot_pool, broadcast, 2)
+    await hot_pool.execute("DELETE FROM topic_subscriptions WHERE device_id = $1", devices[0])
+    async with hot_pool.acquire() as conn, conn.transaction():
+        there = await still_there(conn, broadcast, looked_at[-1])
+
+    assert (looked_at, there) == (devices[:2], {devices[1]})
+
+
 async def test_subscribers_of_another_tenants_topic_of_that_name_get_nothing(
     intake: Intake, hot_pool: asyncpg.Pool, tenant: UUID
 ) -> None:
@@ -177,8 +193,9 @@ async def test_a_broadcast_is_one_request_of_its_key_and_many_of_its_users(
     await a_topic(hot_pool, tenant)
     await subscribers(hot_pool, tenant, 5)
     sender = a_sender(tenant)
-    first, second = [await publish(intake, tenant, sender=sender) for _ in range(2)]
-
+    first = await publish(intake, tenant, sender=sender)
+    await plan_all(Planner(strict))
+    second = await publish(intake, tenant, sender=sender)
     await plan_all(Planner(strict))
 
     assert {row["status"] for row in await planned(hot_pool, first)} == {QUEUED}
