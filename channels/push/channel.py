@@ -24,7 +24,6 @@ from domain.errors import Permanent
 from domain.lanes import Channel
 from domain.push import ACK_WITHIN_S
 from domain.reasons import Reason
-from plumbing import push_metrics
 from plumbing.failpoints import Failpoint, reach
 from plumbing.limiter import Limit, Limiter
 
@@ -195,5 +194,4 @@ def _push(outgoing: Outgoing) -> _Push | Permanent:
 
 
 def _sent(place: Whereabouts, duration_ms: float) -> Sent:
-    push_metrics.ONLINE.inc()
     return Sent(PROVIDER, place.node, f"handed to {place.node}", duration_ms, ACK_WITHIN_S)

@@ -145,6 +145,7 @@ class Handing:
                 self._tally.strays += 1
                 continue
             actions.append(_outcome(delivery, one.code, live_wake=flown.wake if flown.is_live else 0))
+            self._tally.delivered[flown.wake] += one.code == _DELIVERED
             self._tally.acked += flown.is_live and now - flown.at <= ACK_WITHIN_S
         return actions + self._go_on()
 

@@ -43,14 +43,15 @@ STATEMENTS = ["look", "page", "waiting", "forget", "purge", "expire"]
 
 def _statement(name: str, devices: list[UUID], letters: list[UUID]) -> tuple[str, list[object]]:
     some, count = devices[:ASKED], ASKED
-    return {
+    statements: dict[str, tuple[str, list[object]]] = {
         "look": (mailbox._LOOK, [some, [1] * count, some, ["c:7"] * count, letters[:count]]),
         "page": (mailbox._PAGE, [some, [10] * count, letters[:count], [10] * count, [1] * count]),
         "waiting": (mailbox._WAITING, [some]),
         "forget": (mailbox._DELETE, [letters[:count]]),
         "purge": (mailbox._PURGE, [some]),
         "expire": (mailbox._EXPIRE, [500]),
-    }[name]
+    }
+    return statements[name]
 
 
 @pytest.mark.parametrize("name", STATEMENTS)

@@ -17,6 +17,7 @@ from channels.push.letters import Letter
 from channels.push.mailbox import Wanted
 from domain.delivery import DeliveryStatus
 from domain.receipts import ReceiptKind
+from fanout.publish import publish_now
 from plumbing.cache import Cache
 from tests.integration.push.fleet import Bridge
 from tests.integration.push.people import an_owner, pushes
@@ -206,3 +207,25 @@ async def test_old_ones_acknowledged_while_newer_ones_take_their_place_are_deliv
         await eventually(have_ended, within_s=20, what="the older ones' ends")
 
     assert await push.mail(*owner.devices) == newer
+
+
+async def test_a_message_that_comes_twice_hands_its_pushes_over_once(push: PushStage, tenant: UUID) -> None:
+    owner = await an_owner(push.pool, tenant, devices=5)
+    made = pushes(owner)
+
+    async with push.gateway() as gateway, push.worker() as worker:
+        for device in owner.devices:
+            await gateway.login(device)
+        ids = await push.accept(made)
+        await publish_now(push.publisher, made.outbox)
+        for one in ids:
+            await push.reaches(one, S.SENT)
+        await publish_now(push.publisher, made.outbox)
+
+        async def is_idle() -> bool:
+            return worker.waiting == 0 and await push.publisher.queue_depth("work.push.high") == 0
+
+        await eventually(is_idle)
+
+    assert sorted(gateway.deliveries) == ids
+    assert {(await push.row(one))["attempt"] for one in ids} == {1}

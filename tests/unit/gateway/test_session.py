@@ -87,6 +87,7 @@ def test_a_live_push_is_sent_and_its_acknowledgement_reported_once() -> None:
     ]
     assert session.received(acks(push.delivery), 3.0) == []
     assert (tally.online, tally.acked, tally.strays) == (1, 1, 1)
+    assert tally.delivered == {10: 1}
 
 
 def test_a_late_acknowledgement_counts_as_delivered_but_not_as_in_time() -> None:
