@@ -1,15 +1,23 @@
-"""Which web pages may register devices: the origins of all apps, remembered for three seconds per process."""
+"""Which web pages may be devices: the origins of all apps, remembered for three seconds per process."""
 
 import asyncio
 import time
 from collections.abc import Callable
+from uuid import UUID
 
 import asyncpg
 
-from plumbing.database import borrow
+from plumbing.database import borrow, postgres_errors
 
 REMEMBERED_S = 3.0
 _ALL = "SELECT DISTINCT unnest(web_origins) FROM apps"
+_ADD = "UPDATE apps SET web_origins = web_origins || $2::text WHERE id = $1 AND NOT $2 = ANY (web_origins)"
+
+
+async def add_origin(conn: asyncpg.Connection, app_id: UUID, origin: str) -> None:
+    """Let pages of `origin` be devices of this app, besides those that are let already. Unavailable."""
+    with postgres_errors():
+        await conn.execute(_ADD, app_id, origin)
 
 
 class Origins:

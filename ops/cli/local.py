@@ -116,6 +116,7 @@ async def _up(stack: StackChoice, port: int | None) -> int:
 
 def _show(platform: "Platform", took_s: float) -> None:
     from ops.stack.platform import CERTIFICATES  # lazy
+    from ops.stack.seed import BUNDLE  # lazy
 
     run = platform.run
     assert run is not None  # noqa: S101  # `running` yields only when everything is healthy
@@ -125,6 +126,7 @@ def _show(platform: "Platform", took_s: float) -> None:
         f"carillon is up after {took_s:.1f} s, on {parts}",
         f"  API        {run.api_url}   (described at {run.api_url}/openapi.json)",
         f"  devices    {run.gateway_url}   (app key {run.app_key})",
+        f"  a device   {run.api_url}/client/#app={BUNDLE}&app_key={run.app_key}   (open it in a browser)",
         f"  provider   {run.provider_url}   (for APNs clients; trust {authority})",
         f"  key        {run.api_key}",
         f"  test key   {run.test_key}",

@@ -109,7 +109,9 @@ async def _start(platform: Platform, settings: Settings, *, choice: StackChoice,
     try:
         async with asyncio.TaskGroup() as group:
             for part in Part:
-                group.create_task(_start_part(platform, part, ways[part], url=urls[part], secret_key=secret_key))
+                group.create_task(
+                    _start_part(platform, part, ways[part], url=urls[part], secret_key=secret_key, page=doors.api_url)
+                )
             if is_simulated:
                 group.create_task(platform.supervisor.start(simulated, Stage.AROUND))
         stack = await _open_stack(platform)
@@ -144,8 +146,8 @@ def _first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     return first
 
 
-async def _start_part(platform: Platform, part: Part, way: Way, *, url: str | None, secret_key: str) -> None:
-    """One server, ready to be used; PostgreSQL with the newest schema and the seed."""
+async def _start_part(platform: Platform, part: Part, way: Way, *, url: str | None, secret_key: str, page: str) -> None:
+    """One server, ready to be used; PostgreSQL with the newest schema and the seed. `page`: origin of ours."""
     home, keys = platform.home, platform.keys
     passwords = {
         Part.POSTGRES: keys.postgres_password,
@@ -166,7 +168,7 @@ async def _start_part(platform: Platform, part: Part, way: Way, *, url: str | No
             server.url = sibling_url(server.url, _DATABASE)
     if part is Part.POSTGRES:
         await migrate(server.url)
-        platform.app_key = await seed(server.url, keys, secret_key=secret_key)
+        platform.app_key = await seed(server.url, keys, secret_key=secret_key, page=page)
 
 
 async def _open_stack(platform: Platform) -> dict[str, str]:

@@ -13,12 +13,13 @@ PHONE = "+14155550100"
 BUNDLE = "com.example.demo"
 
 
-async def seed(url: str, keys: Keys, *, secret_key: str) -> str:
+async def seed(url: str, keys: Keys, *, secret_key: str, page: str) -> str:
     """Make tenant, live and test key, demo user and demo app where they are missing; what is there stays as it is.
 
-    The app's publishable key.
+    The app's publishable key. `page`: the origin of the API's sample page, which may be a device of that app.
     """
-    from channels.push.apps import AppFacts, put_app  # lazy, with what follows: `--help` must stay quick
+    from channels.push.apps import AppFacts, find_app, put_app  # lazy, with what follows: `--help` must stay quick
+    from channels.push.origins import add_origin
     from domain.notification import Recipient
     from preferences.contacts import put_recipients
 
@@ -30,7 +31,6 @@ async def seed(url: str, keys: Keys, *, secret_key: str) -> str:
         if known is None:
             demo = Recipient(user=USER, email=EMAIL, phone=PHONE, name="Robin", locale="en")
             await put_recipients(conn, Seal(secret_key), tenant, [demo])
-        app_key = await conn.fetchval(
-            "SELECT app_key FROM apps WHERE tenant_id = $1 AND bundle_id = $2", tenant, BUNDLE
-        )
-        return str(app_key or (await put_app(conn, tenant, BUNDLE, AppFacts()))[0].app_key)
+        app = await find_app(conn, tenant, BUNDLE) or (await put_app(conn, tenant, BUNDLE, AppFacts()))[0]
+        await add_origin(conn, app.id, page)
+        return app.app_key

@@ -117,7 +117,7 @@ function show(notification) {
   const now = new Date();
   Object.assign(card.querySelector("time"), { dateTime: now.toISOString(), textContent: now.toLocaleTimeString() });
   const tags = [notification.topic && `topic ${notification.topic}`, notification.stored && "kept until you came"];
-  tags.push(collapseId && `replaces ${collapseId}`, notification.priority !== 10 && URGENCY[notification.priority]);
+  tags.push(collapseId && `latest of ${collapseId}`, notification.priority !== 10 && URGENCY[notification.priority]);
   for (const words of tags.filter(Boolean)) card.querySelector(".tags").append(tag(words));
   if (collapseId) find("notifications").querySelector(`[data-collapse="${CSS.escape(collapseId)}"]`)?.remove();
   find("notifications").prepend(card);
@@ -192,4 +192,5 @@ document.addEventListener("visibilitychange", () => {
   }
 });
 
+addEventListener("hashchange", () => fill() && connect());
 if (fill()) connect();
