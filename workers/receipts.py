@@ -96,6 +96,11 @@ class Receipts:
         """Take a message; returns at once. How many come is bounded by the prefetch."""
         self._queue.put_nowait(message)
 
+    @property
+    def waiting(self) -> int:
+        """Messages held until what they speak of is there."""
+        return len(self._waiting)
+
     async def close(self) -> None:
         """Stop. Messages not acknowledged go back to the broker with the connection."""
         for timer in self._waiting:

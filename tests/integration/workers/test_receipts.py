@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
+import msgspec
 import pytest
 
 from domain.clock import utc_now
@@ -12,11 +13,12 @@ from domain.delivery import DeliveryStatus
 from domain.ids import delivery_id, notification_id
 from domain.lanes import Channel
 from domain.receipts import Receipt, ReceiptKind
+from tests.integration.push.people import an_owner, kept, pushes
 from tests.integration.tracking.builders import finished, person, recorded, records
 from tests.integration.workers.stage import Stage, eventually
 from tracking.claim import claim
 from tracking.finish import finish
-from workers.receipts import Receipts, encode
+from workers.receipts import Receipts, encode, encode_many
 
 
 class Letter:
@@ -142,3 +144,69 @@ async def test_a_receipt_that_cannot_be_published_to_the_dead_goes_there_by_its_
     await eventually(is_rejected)
     await applier.close()
     assert letter.acked == 0
+
+
+async def test_of_many_receipts_in_a_message_the_known_ones_count_at_once_and_the_others_wait(
+    stage: Stage, tenant: UUID, applier: Receipts, buried: list[tuple[bytes, str]]
+) -> None:
+    known = await sent(stage, tenant)
+    later = records(await person(stage.pool, tenant))
+    [early] = [row.id for row in later.deliveries]
+    never = delivery_id(notification_id(), 1)
+    letter = Letter(encode_many([receipt(known), receipt(early), receipt(never), receipt(None)]))
+
+    applier.put(letter)
+    await stage.reaches(known, DeliveryStatus.DELIVERED)
+    assert letter.acked == 0
+    await recorded(stage.pool, later)
+    await stage.reaches(early, DeliveryStatus.DELIVERED)
+
+    async def is_acked() -> bool:
+        return letter.acked == 1
+
+    await eventually(is_acked)
+    lost = [one.delivery_id for body, _ in buried for one in msgspec.json.decode(body, type=list[Receipt])]
+    assert lost == [None, never]
+
+
+async def test_one_guilty_receipt_of_a_message_is_buried_alone(
+    stage: Stage, tenant: UUID, applier: Receipts, buried: list[tuple[bytes, str]]
+) -> None:
+    one, other = await sent(stage, tenant), await sent(stage, tenant)
+    guilty = Receipt("scripted", ReceiptKind.DELIVERED, utc_now(), other, provider_id="a\0b")
+    letter = Letter(encode_many([guilty, receipt(one)]))
+
+    applier.put(letter)
+    await stage.reaches(one, DeliveryStatus.DELIVERED)
+
+    async def is_acked() -> bool:
+        return letter.acked == 1
+
+    await eventually(is_acked)
+    assert [(msgspec.json.decode(body, type=list[Receipt]), reason) for body, reason in buried] == [
+        ([guilty], "unusable_receipt")
+    ]
+
+
+async def test_an_absence_told_too_early_comes_again_until_the_worker_has_written_that_it_sent(
+    hot_pool: asyncpg.Pool, stage: Stage, tenant: UUID, applier: Receipts
+) -> None:
+    owner = await an_owner(hot_pool, tenant)
+    [one] = await kept(hot_pool, pushes(owner))
+    [claimed] = (await claim(hot_pool, [one], lease_s=20)).claimed
+    absent = Receipt("gateway", ReceiptKind.ABSENT, utc_now(), one, device_id=owner.device)
+    letter = Letter(encode_many([absent, absent]))
+    applier.put(letter)
+
+    async def was_looked_at() -> bool:
+        return bool(applier.waiting)
+
+    await eventually(was_looked_at)
+    await finish(hot_pool, [finished(claimed, next_attempt_at=utc_now() + timedelta(seconds=15))])
+
+    await stage.reaches(one, DeliveryStatus.QUEUED)
+
+    async def is_acked() -> bool:
+        return letter.acked == 1
+
+    await eventually(is_acked)
