@@ -23,6 +23,7 @@ _HANDSHAKE_S = 30.0
 _PING_EVERY_S = 10.0
 _SLICES = 100
 _AGAIN_S = 0.5
+_SMALLEST_PUSH = 32
 _OFFER = {"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"}
 """What browsers offer; a server that takes it sends compressed frames."""
 
@@ -119,6 +120,8 @@ class Crowd:
     def hear(self, device: Device, frame: picows.WSFrame) -> None:
         """Count a frame; unless only that is wanted, read and acknowledge it."""
         if self.is_counting:
+            if frame.payload_size < _SMALLEST_PUSH:
+                return  # a ping
             now = time.monotonic()
             self.first_s = self.first_s or now
             self.last_s = now
@@ -225,19 +228,26 @@ def _hello(order: dict[str, Any], number: int) -> bytes:
 
 
 async def main() -> None:
-    """Follow orders until standard input ends."""
+    """Follow orders, one after the other, until standard input ends: then whoever gave them is gone."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=2**20)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     crowd = Crowd()
-    orders = {"connect": crowd.connect, "drop": crowd.drop, "listen": crowd.listen, "heard": crowd.heard}
-    pinging = asyncio.create_task(crowd.ping())
+    orders: asyncio.Queue[bytes] = asyncio.Queue()
+    working = [asyncio.create_task(crowd.ping()), asyncio.create_task(_follow(crowd, orders))]
     while line := await reader.readline():
-        order = json.loads(line)
-        answer = await orders[order["do"]](order)
+        orders.put_nowait(line)
+    for task in working:
+        task.cancel()
+
+
+async def _follow(crowd: Crowd, orders: "asyncio.Queue[bytes]") -> None:
+    known = {"connect": crowd.connect, "drop": crowd.drop, "listen": crowd.listen, "heard": crowd.heard}
+    while True:
+        order = json.loads(await orders.get())
+        answer = await known[order["do"]](order)
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
-    pinging.cancel()
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ from typing import Any
 from ops.bench.crowd import Crowd, a_crowd
 from ops.bench.noise import Noise, listen
 from ops.bench.posts import post_all
-from ops.bench.sides import Side, resident_bytes
+from ops.bench.sides import Side, cpu_s, resident_bytes
 
 AT_ONCE = 200
 _SETTLE_S = 1.0
+_IDLE_S = 5.0
 _BLAST_WITHIN_S = 40.0
 
 
@@ -36,7 +37,10 @@ class Figures:
     noise: Noise
     devices: int = 0
     connected_in_s: float = 0.0
+    hello_cpu_us: float = 0.0
     idle_bytes: float = 0.0
+    idle_cpu_us: float = 0.0
+    """Per connection and second: the heartbeat."""
     sent: int = 0
     arrived: int = 0
     latency_p50_ms: float = math.nan
@@ -46,8 +50,10 @@ class Figures:
     storm_sent: int = 0
     storm_arrived: int = 0
     twice: int = 0
+    asked_frames: int = 0
     frames: int = 0
     frames_per_s: float = 0.0
+    frame_cpu_us: float = 0.0
     codes: dict[str, int] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
@@ -71,11 +77,16 @@ async def measure(side: Side, plan: Plan) -> Figures:
 
 async def _fill(side: Side, crowd: Crowd, plan: Plan, run: str, figures: Figures) -> None:
     await side.register(run, plan.devices)
-    before = resident_bytes(side.pid)
+    before, cpu_before_s = resident_bytes(side.pid), cpu_s(side.pid)
     there = await _connect(side, crowd, plan, run, at_once=AT_ONCE)
-    await asyncio.sleep(_SETTLE_S)
+    count = max(1, there["connected"])
     figures.devices, figures.connected_in_s = there["connected"], there["took_s"]
-    figures.idle_bytes = (resident_bytes(side.pid) - before) / max(1, there["connected"])
+    await asyncio.sleep(_SETTLE_S)
+    cpu_there_s = cpu_s(side.pid)
+    figures.hello_cpu_us = (cpu_there_s - cpu_before_s) * 1e6 / count
+    figures.idle_bytes = (resident_bytes(side.pid) - before) / count
+    await asyncio.sleep(_IDLE_S)
+    figures.idle_cpu_us = (cpu_s(side.pid) - cpu_there_s) * 1e6 / count / _IDLE_S
 
 
 async def _send(side: Side, crowd: Crowd, plan: Plan, run: str, figures: Figures) -> None:
@@ -105,11 +116,13 @@ async def _storm(side: Side, crowd: Crowd, plan: Plan, run: str, figures: Figure
 
 async def _blast(side: Side, crowd: Crowd, plan: Plan, run: str, figures: Figures) -> None:
     await crowd.listen(count_only=True)
+    cpu_before_s = cpu_s(side.pid)
     async with asyncio.TaskGroup() as group:
         group.create_task(side.blast(run, plan.devices, plan.frames))
         hearing = group.create_task(crowd.heard(plan.frames, _BLAST_WITHIN_S))
     heard = hearing.result()
-    figures.frames = heard["frames"]
+    figures.asked_frames, figures.frames = plan.frames, heard["frames"]
+    figures.frame_cpu_us = (cpu_s(side.pid) - cpu_before_s) * 1e6 / max(1, heard["frames"])
     figures.frames_per_s = heard["frames"] / heard["took_s"] if heard["took_s"] else 0.0
 
 

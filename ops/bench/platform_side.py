@@ -25,6 +25,7 @@ from plumbing.settings import Settings
 
 ALERT = {"aps": {"alert": {"title": "Your parcel", "body": "It has left the warehouse and comes tomorrow."}}}
 _REGISTERED = (200, 201)
+_TRIES = 5
 _FULL_S = 0.02
 _LIFE = timedelta(hours=1)
 
@@ -65,11 +66,14 @@ class PlatformSide:
             )
             for number in range(devices)
         ]
-        answers = await post_all(self.api_url, posts, per_s=1e9)
-        wrong = next((answer for answer in answers if answer.status not in _REGISTERED), None)
-        if wrong is not None:
-            raise NotMeasurable(f"a device could not be registered: {wrong.status} {wrong.body[:300].decode()}")
-        self._devices = [UUID(json.loads(answer.body)["device_id"]) for answer in answers]
+        answers: dict[int, Posted] = {}
+        for _ in range(_TRIES):
+            waiting = [number for number in range(devices) if number not in answers]
+            told = await post_all(self.api_url, [posts[number] for number in waiting], per_s=1e9)
+            answers |= {n: answer for n, answer in zip(waiting, told, strict=True) if answer.status in _REGISTERED}
+        if len(answers) < devices:
+            raise NotMeasurable(f"{devices - len(answers)} devices could not be registered")
+        self._devices = [UUID(json.loads(answers[number].body)["device_id"]) for number in range(devices)]
 
     def post(self, run: str, number: int) -> Post:
         """A notification by REST for one device."""

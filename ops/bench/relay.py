@@ -7,6 +7,7 @@ nobody who they are, keeps nothing, and forgets what it cannot hand over: what i
 import argparse
 import itertools
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -52,9 +53,11 @@ class Relay:
         if verb == "blast":
             targets = itertools.islice(itertools.cycle(list(self.connected.values())), int(word))
             for target in targets:
-                await target(message)
+                with suppress(OSError):  # uvicorn says so that a client has gone
+                    await target(message)
         elif (one := self.connected.get(word)) is not None:
-            await one(message)
+            with suppress(OSError):
+                await one(message)
         await send({"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"{}"})
 

@@ -11,8 +11,11 @@ from ops.bench.gateway import Figures, Plan
 _ROWS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
     ("devices connected", lambda f: f"{f.devices:,}"),
     ("connected in", lambda f: f"{f.connected_in_s:.1f} s"),
+    ("processor time per hello", lambda f: f"{f.hello_cpu_us:,.0f} µs"),
     ("memory per idle connection", lambda f: f"{f.idle_bytes / 1024:.1f} KiB"),
-    ("frames per second", lambda f: f"{f.frames_per_s:,.0f}"),
+    ("processor time per idle connection and second", lambda f: f"{f.idle_cpu_us:.1f} µs"),
+    ("frames per second", lambda f: _rate(f)),
+    ("processor time per frame", lambda f: f"{f.frame_cpu_us:.1f} µs"),
     ("request → device, p50", lambda f: _ms(f.latency_p50_ms)),
     ("request → device, p99", lambda f: _ms(f.latency_p99_ms)),
     ("of these, arrived", lambda f: f"{f.arrived:,} of {f.sent:,}"),
@@ -21,6 +24,11 @@ _ROWS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
     ("a device got one twice", lambda f: str(f.twice)),
     ("machine, best / middle / worst", lambda f: _noise(f)),
 )
+
+
+def _rate(figures: Figures) -> str:
+    lost = figures.asked_frames - figures.frames
+    return f"{figures.frames_per_s:,.0f}" + (f" ({lost:,} lost)" if lost else "")
 
 
 def show(console: Console, plan: Plan, sides: Sequence[Figures]) -> None:

@@ -5,11 +5,13 @@ import json
 import os
 import resource
 import shutil
+import signal
 import tempfile
+from collections.abc import Coroutine
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from ops.bench.pushes import DoorFigures, DoorPlan
     from plumbing.settings import Settings
 
+_T = TypeVar("_T")
 _SPARE_FILES = 1000
 _TOLD = {
     "CARILLON_GATEWAY_HANDSHAKES_PER_S": "4000",
@@ -61,8 +64,7 @@ def bench(
     if devices > most:
         fail(f"{devices} devices need as many open files, and this machine allows {most}: raise `ulimit -Hn`")
     plan = Plan(devices=devices, frames=frames)
-    with asyncio.Runner(loop_factory=_loop_factory) as runner:
-        sides = runner.run(_gateway(settings(), plan))
+    sides = _run(_gateway(settings(), plan))
     if as_json:
         typer.echo(json.dumps({"plan": _document(plan), "sides": [side.document() for side in sides]}))
         return
@@ -80,7 +82,7 @@ def _door(pushes: int, *, as_json: bool) -> None:
     plan = DoorPlan(pushes=pushes)
 
     async def measured(chosen: "Settings") -> "DoorFigures":
-        os.environ.update(_TOLD)  # for the roles that are started here
+        _prepare()
         folder = Path(tempfile.mkdtemp(prefix="carillon-bench-"))
         try:
             say(f"{pushes:,} pushes on {plan.connections} connections: less than a minute")
@@ -89,8 +91,7 @@ def _door(pushes: int, *, as_json: bool) -> None:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    with asyncio.Runner(loop_factory=_loop_factory) as runner:
-        figures = runner.run(measured(settings()))
+    figures = _run(measured(settings()))
     if as_json:
         typer.echo(json.dumps({"plan": _document(plan), "figures": figures.document()}))
     else:
@@ -102,7 +103,7 @@ async def _gateway(chosen: "Settings", plan: "Plan") -> "list[Figures]":
     from ops.bench.platform_side import a_platform
     from ops.bench.sides import a_relay
 
-    os.environ.update(_TOLD)  # for the roles that are started here
+    _prepare()
     folder = Path(tempfile.mkdtemp(prefix="carillon-bench-"))
     try:
         say(f"Carillon with {plan.devices:,} devices: a minute or two")
@@ -115,6 +116,22 @@ async def _gateway(chosen: "Settings", plan: "Plan") -> "list[Figures]":
         return sides
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(work: Coroutine[Any, Any, _T]) -> _T:
+    with asyncio.Runner(loop_factory=_loop_factory) as runner:
+        try:
+            return runner.run(work)
+        except asyncio.CancelledError:
+            raise SystemExit(128 + signal.SIGTERM) from None
+
+
+def _prepare() -> None:
+    """Tell the roles that are started here what they may do, and clear up when we are asked to end."""
+    os.environ.update(_TOLD)
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 def _open_files() -> int:
