@@ -2,6 +2,7 @@
 
 import gc
 import os
+import resource
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -36,6 +37,7 @@ async def run(settings: Settings) -> None:
     """Be a gateway node until SIGTERM. Raises Misconfigured or Unavailable when it cannot work."""
     stop = stop_by_signal()
     gc.set_threshold(OLD_OBJECTS, 20, 100)
+    _raise_file_limit()
     async with AsyncExitStack() as stack:
         resources = await stack.enter_async_context(open_resources(settings))
         async with borrow(resources.hot_pool) as conn:
@@ -107,6 +109,12 @@ def ways_of(resources: Resources, publisher: Publisher) -> Ways:
 def bounds_of(settings: Settings) -> Bounds:
     """What the node keeps to."""
     return Bounds(settings.gateway_heartbeat_s, settings.gateway_max_devices)
+
+
+def _raise_file_limit() -> None:
+    """As many open files as this process may have: a connection is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @asynccontextmanager

@@ -189,6 +189,8 @@ class Session:
 
     def _speak(self, actions: list[Action], now: float) -> list[Action]:
         """Note that something goes out, if something does."""
-        if any(type(action) is bytes for action in actions):
-            self._heartbeat.sent_at = now
+        for action in actions:
+            if type(action) is bytes:
+                self._heartbeat.sent_at = now
+                break
         return actions
