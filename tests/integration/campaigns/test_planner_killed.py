@@ -18,6 +18,7 @@ from domain.delivery import DeliveryStatus
 from fanout.accept import Intake
 from plumbing.failpoints import Failpoint
 from tests.integration.campaigns.crowd import a_topic, again, planned, publish, subscribers
+from tests.integration.workers.stage import eventually
 
 SUBSCRIBERS = 10_000
 DEATHS = 20
@@ -103,8 +104,14 @@ async def test_two_processes_at_once_of_which_one_dies_plan_every_device_once(
     broadcast, urls = await publish(intake, tenant), (database_url, redis_url)
 
     async with a_nursery(urls) as doomed, a_nursery(urls) as healthy:
-        first, second = await asyncio.gather(doomed.live(broadcast, WAYS[1]), healthy.live(broadcast))
+        first = asyncio.create_task(doomed.live(broadcast, f"{Failpoint.PLANNER_AFTER_COMMIT}:3"))
 
-    assert first == {"signal": signal.SIGKILL}
-    assert 0 < second["planned"] <= 5_500
+        async def has_begun() -> bool:
+            return (await again(hot_pool, broadcast)).planned > 0
+
+        await eventually(has_begun, within_s=30)
+        second = await healthy.live(broadcast)
+
+    assert await first == {"signal": signal.SIGKILL}
+    assert second == {"planned": 6_000 - 3 * 500}
     assert [row["address_id"] for row in await planned(hot_pool, broadcast)] == devices
