@@ -162,6 +162,7 @@ export class Carillon extends EventTarget {
 
   #open() {
     const gateway = this.#gateways[this.#turn % this.#gateways.length];
+    if (!gateway) return this.#failed(0, "no gateway is up");
     this.#become({ name: "connecting", gateway });
     let socket;
     try {
@@ -176,6 +177,16 @@ export class Carillon extends EventTarget {
     socket.addEventListener("message", whileOurs(({ data }) => this.#hear(data, gateway)));
     socket.addEventListener("error", () => {}); // a close follows, and says more
     socket.addEventListener("close", whileOurs(({ code, reason }) => this.#failed(code, reason)));
+  }
+
+  /** None was up when this device registered: the API is asked again. */
+  async #ask() {
+    const asking = { name: "connecting", gateway: null };
+    this.#become(asking);
+    const trouble = await this.register().catch((error) => error.message);
+    if (this.state !== asking) return; // it was closed meanwhile
+    if (this.#gateways.length) this.#open();
+    else this.#failed(0, this.deviceId === trouble ? "no gateway is up" : trouble);
   }
 
   #hello() {
@@ -218,7 +229,7 @@ export class Carillon extends EventTarget {
 
   #again(afterS, why) {
     clearTimeout(this.#timers.again);
-    this.#timers.again = setTimeout(() => this.#open(), afterS * 1000);
+    this.#timers.again = setTimeout(() => (this.#gateways.length ? this.#open() : this.#ask()), afterS * 1000);
     this.#become({ name: "waiting", pauseS: afterS, ...why });
   }
 

@@ -89,6 +89,16 @@ async def test_the_api_tells_where_the_gateways_are(app: AppPage, gateway: Scrip
     assert (await app.reaches("open"))["gateway"] == gateway.url
 
 
+async def test_an_api_that_knows_no_gateway_yet_is_asked_again(app: AppPage, gateway: ScriptedGateway) -> None:
+    await app.connect()
+    told = await app.reaches("waiting")
+    app.answer = {"device_id": "d-1", "token": None, "gateways": [gateway.url]}
+    await app.reaches("open")
+
+    assert told["reason"] == "no gateway is up"
+    assert [asked["body"].get("token") for asked in app.registrations] == [None, TOKEN]
+
+
 async def test_a_pause_is_random_between_one_second_and_sixty(app: AppPage) -> None:
     bounds = await app.page.evaluate(
         """() => [0, 1, 2, 3, 4, 5, 50].map((failures) => {
