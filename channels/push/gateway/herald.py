@@ -39,9 +39,13 @@ class Herald:
         self._contested: list[tuple[float, Link]] = []
 
     def gateways(self, region: str | None) -> list[str]:
-        """Where a device of this region may connect: nodes of its own first, then the others."""
+        """Where a device of this region may connect: nodes of its own first, then the others.
+
+        A node that came back is listed once, though its former life is known for some seconds more.
+        """
         home = region or self._here.region
-        return [node.url for node in sorted(self._nodes, key=lambda node: (node.region != home, node.node))]
+        nodes = sorted(self._nodes, key=lambda node: (node.region != home, node.node))
+        return list(dict.fromkeys(node.url for node in nodes))
 
     async def announce(self, links: list[Link]) -> None:
         """These have logged in; from now on pushes find them, and their mailboxes are read."""
