@@ -40,6 +40,17 @@ class Shown:
 
 
 @dataclass(slots=True)
+class Heard:
+    """One push in a frame, shown or known already. Times are monotonic; acknowledged: written to the connection."""
+
+    id: str
+    is_stored: bool
+    is_shown: bool
+    at_s: float
+    acked_at_s: float | None = None
+
+
+@dataclass(slots=True)
 class Device:
     """One device. `urls` are gateways, tried in turn; a hello names the others, those of the home region first."""
 
@@ -48,6 +59,7 @@ class Device:
     token: str
     region: str | None = None
     shown: list[Shown] = field(default_factory=list)
+    heard: list[Heard] = field(default_factory=list)
     repeats: int = 0
     withdrawn: list[str] = field(default_factory=list)
     closes: Counter[int] = field(default_factory=Counter)
@@ -122,16 +134,24 @@ class Device:
             self.withdrawn += frame["ids"]
             return
         pushes = [frame] if kind == "notification" else frame["notifications"] if kind == "batch" else []
-        for push in pushes:
-            self._show(push)
-        if pushes:
-            ids = [{"id": push["id"], "code": DELIVERED} for push in pushes]
+        heard = [self._hear(push) for push in pushes]
+        if heard:
+            ids = [{"id": each.id, "code": DELIVERED} for each in heard]
             await connection.send(json.dumps({"type": "ack", "ids": ids}))
+            now_s = time.monotonic()
+            for each in heard:
+                each.acked_at_s = now_s
+
+    def _hear(self, push: dict[str, Any]) -> Heard:
+        heard = Heard(push["id"], push["stored"], push["id"] not in self._known, time.monotonic())
+        self.heard.append(heard)
+        if heard.is_shown:
+            self._show(push)
+        else:
+            self.repeats += 1
+        return heard
 
     def _show(self, push: dict[str, Any]) -> None:
-        if push["id"] in self._known:
-            self.repeats += 1
-            return
         self._known[push["id"]] = None
         while len(self._known) > REMEMBERED:
             del self._known[next(iter(self._known))]

@@ -33,14 +33,17 @@ class Crowd:
     devices: list[Device] = field(default_factory=list)
     ids: list[UUID] = field(default_factory=list)
 
-    async def register(self, count: int, *, urls: Sequence[str] = (), region: str | None = None) -> list[Device]:
-        """Register `count` more by REST; they know `urls`, or the one gateway of `up`."""
+    async def register(
+        self, count: int, *, urls: Sequence[str] = (), region: str | None = None, owners: str | None = None
+    ) -> list[Device]:
+        """Register `count` more by REST; they know `urls`, or the one gateway of `up`. `owners` 0, 1, … own them."""
         headers = {"Authorization": f"Bearer {self.run['api_key']}"}
         wish = {"app_bundle_id": BUNDLE, "platform": "journey", **({"region": region} if region else {})}
         made = []
         async with httpx2.AsyncClient(base_url=self.run["api_url"], headers=headers, timeout=10) as client:
-            for _ in range(count):
-                answer = await client.post("/api/v1/devices/register", json=wish)
+            for n in range(count):
+                owned = wish | ({"user": f"{owners}{n}"} if owners else {})
+                answer = await client.post("/api/v1/devices/register", json=owned)
                 assert answer.status_code == 201, answer.text
                 told = answer.json()
                 self.ids.append(UUID(told["device_id"]))
@@ -48,6 +51,16 @@ class Crowd:
                 made.append(Device(gateways, self.run["app_key"], told["token"], region=region))
         self.devices += made
         return made
+
+    @property
+    def by_id(self) -> dict[UUID, Device]:
+        """Each device under its id."""
+        return dict(zip(self.ids, self.devices, strict=True))
+
+    async def come_again(self) -> None:
+        """Everybody leaves and connects anew: whatever waits for them is fetched now."""
+        await self.stop()
+        await asyncio.gather(*(device.come() for device in self.devices))
 
     async def stop(self) -> None:
         """Everybody leaves."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,7 @@ class Sends:
     refused: list[str] = field(default_factory=list)
     failures: int = 0
 
-    async def send_all(self, requests: Sequence[dict[str, Any]], *, per_s: float, name: str) -> None:
+    async def send_all(self, requests: Iterable[dict[str, Any]], *, per_s: float, name: str) -> None:
         """Send each until it is answered with 202 or refused for good."""
         limits = httpx2.Limits(max_connections=64)
         client = httpx2.AsyncClient(base_url=self.api_url, timeout=10, limits=limits)

@@ -1,9 +1,12 @@
-"""No push answered 202 or 200 is lost by kill -9 of gateway, worker, Redis or all of them, and none shows twice."""
+"""No push answered 202 or 200 is lost by kill -9 of any role, of Redis, or of all at once, and none shows twice."""
 
 import asyncio
-import os
+import random
 import signal
-from collections.abc import AsyncIterator
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,27 +20,66 @@ from ops.rest import CallFailed
 from ops.stack.accounts import data_folder
 from ops.stack.home import Run
 from ops.stack.platform import CERTIFICATES
-from tests.journey.pushes import GOOD_ENDS, UNLIMITED, Crowd, await_ends, until
+from tests.journey.killing import Killer
+from tests.journey.push_checker import judge
+from tests.journey.pushes import GOOD_ENDS, UNLIMITED, Crowd, statuses, until
 from tests.journey.running import Up
 from tests.journey.sends import AGAIN_S, Sends
 
-HERE, AWAY = 12, 4
-REQUESTS = 500
-BY_DOOR = 150
-PER_S = 20.0
-ROUNDS = (("gateway-1",), ("worker-1",), ("redis",), ("gateway-1", "worker-1", "redis"), ("door-1", "gateway-1"))
-GATEWAY_KILLS = sum("gateway-1" in victims for victims in ROUNDS)
-LOST = 1006
-"""What a client calls the end of a connection that nobody closed."""
-
-BETWEEN_S = 2.0
+HERE, ROAMING, AWAY = 26, 8, 6
+PER_S = 18.0
+"""By REST, and as many again by the door."""
+MOST = 1200
+"""Of each: a device that is away has room for a hundred."""
+ROLES = ("gateway-1", "worker-1", "redis", "scheduler-1", "door-1", "api-1")
+ROUNDS = 2
+PAUSE_S = 0.7
 RECOVERY_S = 60.0
+LEFT, LOST = 4500, 1006
+"""How a gateway that ends in order closes, and what a client calls the end of a connection that nobody closed."""
 
 
-@pytest.fixture
-async def platform(server_folder: Path, tmp_path: Path) -> AsyncIterator[Up]:
+@dataclass
+class ByDoor:
+    """A careful provider: the same `apns-id` again until the door says 200."""
+
+    provider: Provider
+    accepted: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    count: int = 0
+
+    async def send_all(self, tokens: list[str], is_over: asyncio.Event) -> None:
+        """Push at a pace until it is over, however many wait for their answer."""
+        async with asyncio.TaskGroup() as group:
+            while not is_over.is_set() and self.count < MOST:
+                group.create_task(self._send(self.count, tokens[self.count % len(tokens)]))
+                self.count += 1
+                await asyncio.sleep(1 / PER_S)
+
+    async def _send(self, n: int, token: str) -> None:
+        mark = str(uuid4())
+        more = {"apns-id": mark, **({"apns-collapse-id": "score"} if n % 7 == 0 else {})}
+        while True:
+            try:
+                answer = await self.provider.push(token, {"aps": {"alert": f"By the door, no. {n}"}}, more)
+            except CallFailed:
+                await asyncio.sleep(AGAIN_S)
+                continue
+            if answer.status_code in (429, 500, 503):
+                await asyncio.sleep(AGAIN_S)
+                continue
+            if answer.status_code == 200:
+                self.accepted.append(mark)
+            else:
+                self.refused.append(f"{answer.status_code} {answer.text}")
+            return
+
+
+@pytest.fixture(params=["auto"])
+async def platform(request: pytest.FixtureRequest, server_folder: Path, tmp_path: Path) -> AsyncIterator[Up]:
     """The whole platform on private servers."""
-    up = Up.start(data_folder(server_folder / "push-kills"), tmp_path / "up.txt", stack="auto", more=UNLIMITED)
+    folder = data_folder(server_folder / f"push-kills-{request.param}")
+    up = Up.start(folder, tmp_path / "up.txt", stack=request.param, more=UNLIMITED)
     yield up
     await asyncio.to_thread(up.stop)
 
@@ -45,77 +87,105 @@ async def platform(server_folder: Path, tmp_path: Path) -> AsyncIterator[Up]:
 async def test_every_accepted_push_comes_to_a_good_end_whoever_is_killed(platform: Up) -> None:
     run = await asyncio.to_thread(platform.await_healthy)
     crowd = Crowd(run)
-    here, away = await crowd.register(HERE), await crowd.register(AWAY)
+    here, roaming, _ = [await crowd.register(n, owners=f"{n}-") for n in (HERE, ROAMING, AWAY)]
     await asyncio.gather(*(device.come() for device in here))
     sends = Sends(run["api_url"], run["api_key"])
-    tokens = [device.token for device in (*here, *away)]
+    tokens = [device.token for device in crowd.devices]
 
-    authority = platform.folder / CERTIFICATES / "door-ca.pem"
-    async with a_provider(Run(**run), authority) as provider, asyncio.TaskGroup() as group:
-        group.create_task(sends.send_all(_requests(tokens), per_s=PER_S, name="push"))
-        by_door = group.create_task(_send_by_door(provider, tokens))
-        group.create_task(_kill_rounds(platform, here))
-    ends = await await_ends(crowd, crowd.ids[HERE:], within_s=RECOVERY_S)
-    shown_all = await until(lambda: _has_shown(crowd, ends), 5)
+    async with a_provider(Run(**run), platform.folder / CERTIFICATES / "door-ca.pem") as provider:
+        by_door, is_over = ByDoor(provider), asyncio.Event()
+        moving = [asyncio.create_task(_come_and_go(device)) for device in roaming]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(sends.send_all(_requests(tokens, is_over), per_s=PER_S, name="push"))
+            group.create_task(by_door.send_all(tokens, is_over))
+            killed_at_s = await _trouble(platform, here)
+            is_over.set()
+        for task in moving:
+            task.cancel()
+        await asyncio.gather(*moving, return_exceptions=True)
+    has_ended = await until(lambda: _has_ended(crowd), killed_at_s + RECOVERY_S - time.monotonic())
+    ended_s = time.monotonic() - killed_at_s
+    first = await judge(run["database_url"], crowd.by_id, sends.accepted.values(), by_door.accepted)
+    await crowd.come_again()
+    is_fetched = await until(lambda: _is_fetched(crowd), 20)
     await crowd.stop()
+    last = await judge(run["database_url"], crowd.by_id, sends.accepted.values(), by_door.accepted)
 
-    counts = {str(status): sum(1 for end in ends.values() if end is status) for status in set(ends.values())}
-    print(counts, "closes", [dict(device.closes) for device in here], "repeats", sum(d.repeats for d in here))
-    assert min(device.closes[LOST] for device in here) >= GATEWAY_KILLS, "each was connected at every kill"
-    assert (sends.refused, len(sends.accepted), by_door.result()) == ([], REQUESTS, BY_DOOR)
-    assert len(ends) == REQUESTS + BY_DOOR
-    assert set(ends.values()) <= GOOD_ENDS, (counts, platform.said())
-    assert shown_all, "what counts as delivered was shown"
-    assert [name for name, count in crowd.shown.items() if count > 1] == []
-    assert [name for name in crowd.shown if name not in ends] == []
-
-
-async def _has_shown(crowd: Crowd, ends: dict[str, DeliveryStatus]) -> bool:
-    return {name for name, end in ends.items() if end is DeliveryStatus.DELIVERED} <= set(crowd.shown)
-
-
-def _requests(tokens: list[str]) -> list[dict[str, Any]]:
-    """To each in turn; one in five replaces the one before it for the same device."""
-    made = []
-    for n in range(REQUESTS):
-        words = {"title": f"No. {n}", "body": "Nothing is lost."}
-        wish = {"to": {"device_token": tokens[n % len(tokens)]}, "content": words, "channels": ["push"]}
-        made.append(wish | ({"collapse_id": "news"} if n % 5 == 0 else {}))
-    return made
+    print(
+        f"{first.ends.total()} pushes had an end {ended_s:.1f} s after the last kill: {dict(first.ends)}; "
+        f"when all had come back: {dict(last.ends)}; heard {last.heard}, shown {last.shown}; "
+        f"requests tried again {sends.failures}; closes {sum((device.closes for device in here), Counter())}"
+    )
+    assert (sends.refused, by_door.refused) == ([], [])
+    assert len(by_door.accepted) == by_door.count
+    assert has_ended, f"{first.text}\n{platform.said()}"
+    assert first.text == "", f"{first.text}\n{platform.said()}"
+    assert last.text == "", f"{last.text}\n{platform.said()}"
+    assert is_fetched, "a device that has come back leaves nothing in its mailbox"
 
 
-async def _send_by_door(provider: Provider, tokens: list[str]) -> int:
-    """As a careful provider: the same `apns-id` again until the door says 200; how many it took."""
-    taken = 0
-    for n in range(BY_DOOR):
-        payload = {"aps": {"alert": f"By the door, no. {n}"}}
-        headers = {"apns-id": str(uuid4())}
-        while True:
-            try:
-                answer = await provider.push(tokens[n % len(tokens)], payload, headers)
-            except CallFailed:
-                await asyncio.sleep(AGAIN_S)
-                continue
-            if answer.status_code == 200:
-                taken += 1
-                break
-            assert answer.status_code in (429, 500, 503), answer.text
-            await asyncio.sleep(AGAIN_S)
-        await asyncio.sleep(REQUESTS / BY_DOOR / PER_S)
-    return taken
+def _requests(tokens: list[str], is_over: asyncio.Event) -> Iterator[dict[str, Any]]:
+    """To owners and to tokens, until it is over; some collapse, some are not urgent, some soon expire."""
+    owners = [f"{count}-{n}" for count in (HERE, ROAMING, AWAY) for n in range(count)]
+    for n in range(MOST):
+        if is_over.is_set():
+            return
+        at = n % len(tokens)
+        words: dict[str, Any] = {"title": f"No. {n}", "body": "Nothing is lost."}
+        wish: dict[str, Any] = {"to": owners[at] if n % 2 else {"device_token": tokens[at]}, "channels": ["push"]}
+        if n % 5 == 0:
+            wish["collapse_id"] = "news"
+        if n % 11 == 0:
+            words["push"] = {"wake": 5}
+        if n % 13 == 0:
+            wish["expires_in_s"] = 5
+        yield wish | {"content": words}
 
 
-async def _kill_rounds(platform: Up, devices: list[Device]) -> None:
-    """Kill each group at one moment, and the next when all of it is back, its devices too."""
-    for victims in ROUNDS:
-        await asyncio.sleep(BETWEEN_S)
-        before = {name: platform.run["pids"][name] for name in victims}
-        for pid in before.values():
-            os.kill(pid, signal.SIGKILL)
+async def _come_and_go(device: Device) -> None:
+    """As a person on a train."""
+    while True:
+        device.start()
+        await asyncio.sleep(random.uniform(0.5, 3))
+        await device.stop()
+        await asyncio.sleep(random.uniform(0.2, 2))
 
-        async def are_back(before: dict[str, int] = before) -> bool:
-            pids = platform.run["pids"]
-            is_back = all(pids.get(name) not in (None, pid) for name, pid in before.items())
-            return is_back and all(device.connected.is_set() for device in devices)
 
-        assert await until(are_back, 30), platform.said()
+async def _trouble(platform: Up, devices: list[Device]) -> float:
+    """One role after the other, a few times; all of them together; then SIGTERM for the gateway. When that ended."""
+    killer = Killer(platform)
+    for n in range(ROUNDS):
+        for name in ROLES:
+            if name == "gateway-1":
+                await _have_returned(platform, devices, n)
+            await asyncio.sleep(PAUSE_S)
+            await killer.hit(name)
+    await _have_returned(platform, devices, ROUNDS)
+    await killer.hit_all(ROLES)
+    await _have_returned(platform, devices, ROUNDS + 1)
+    await killer.hit("gateway-1", signal.SIGTERM)
+    hit_at_s = time.monotonic()
+    assert await until(lambda: _were_sent_away(devices), 30), [dict(device.closes) for device in devices]
+    return hit_at_s
+
+
+async def _have_returned(platform: Up, devices: list[Device], losses: int) -> None:
+    """Wait until these are connected, after so many kills of their gateway."""
+
+    async def all_have() -> bool:
+        return all(device.connected.is_set() and device.closes[LOST] >= losses for device in devices)
+
+    assert await until(all_have, 60), platform.said()
+
+
+async def _were_sent_away(devices: list[Device]) -> bool:
+    return all(device.closes[LEFT] for device in devices)
+
+
+async def _has_ended(crowd: Crowd) -> bool:
+    return set((await statuses(crowd.run["database_url"], crowd.ids)).values()) <= GOOD_ENDS
+
+
+async def _is_fetched(crowd: Crowd) -> bool:
+    ends = set((await statuses(crowd.run["database_url"], crowd.ids)).values())
+    return ends <= GOOD_ENDS - {DeliveryStatus.STORED}
