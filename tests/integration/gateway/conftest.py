@@ -1,5 +1,6 @@
 """A station per test, and nodes on request."""
 
+import os
 from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
@@ -7,6 +8,7 @@ import asyncpg
 import pytest
 
 from plumbing.cache import Cache
+from tests.builders import SECRET_KEY
 from tests.integration.devices import a_device, an_app
 from tests.integration.gateway.station import Phone, Running, Station, a_frame, a_node, a_station, id_of
 
@@ -37,3 +39,17 @@ async def alive(station: Station, node: Running) -> AsyncIterator[Running]:
     await station.push(node, frame)
     assert (await witness.hear())["id"] == id_of(frame)
     await witness.hang_up()
+
+
+@pytest.fixture
+def environment(database_url: str, redis_url: str, amqp_url: str) -> dict[str, str]:
+    """What the role is told from outside."""
+    return {
+        **os.environ,
+        "CARILLON_DATABASE_URL": database_url,
+        "CARILLON_REDIS_URL": redis_url,
+        "CARILLON_AMQP_URL": amqp_url,
+        "CARILLON_SECRET_KEY": SECRET_KEY,
+        "CARILLON_GATEWAY_PORT": "0",
+        "CARILLON_METRICS_PORT": "0",
+    }

@@ -2,59 +2,12 @@
 
 import asyncio
 import json
-import os
 import signal
-import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
-import pytest
-
-from tests.builders import SECRET_KEY
+from tests.integration.gateway.processes import gateway
 from tests.integration.gateway.station import Phone, Station
 from tests.integration.plumbing.test_side_door import ask
-
-
-@pytest.fixture
-def environment(database_url: str, redis_url: str, amqp_url: str) -> dict[str, str]:
-    return {
-        **os.environ,
-        "CARILLON_DATABASE_URL": database_url,
-        "CARILLON_REDIS_URL": redis_url,
-        "CARILLON_AMQP_URL": amqp_url,
-        "CARILLON_SECRET_KEY": SECRET_KEY,
-        "CARILLON_GATEWAY_PORT": "0",
-        "CARILLON_METRICS_PORT": "0",
-    }
-
-
-@asynccontextmanager
-async def gateway(environment: dict[str, str]) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, Any]]]:
-    """The process, and what it said when it was ready."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "ops.cli.main",
-        "gateway",
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        assert process.stdout is not None
-        said: dict[str, Any] = {}
-        async with asyncio.timeout(30):
-            while "ready" not in said:
-                line = await process.stdout.readline()
-                assert line, (await process.stderr.read() if process.stderr else b"").decode()
-                said = json.loads(line)
-        yield process, said
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 async def test_a_gateway_is_ready_and_healthy_and_counts_its_devices(
