@@ -1,7 +1,11 @@
 """Free TCP ports on the loopback interface."""
 
+import fcntl
+import os
 import random
 import socket
+from pathlib import Path
+from tempfile import gettempdir
 
 HOST = "127.0.0.1"
 _RANGE = range(20_000, 32_000)
@@ -29,5 +33,24 @@ def free_port() -> int:
 
 
 def prefer(port: int, host: str = HOST) -> int:
-    """`port` if it is free, else some free one."""
-    return port if is_free(port, host) else free_port()
+    """`port` if it is free and no other `up` has spoken for it, else some free one."""
+    return port if is_free(port, host) and _speak_for(port) else free_port()
+
+
+def _speak_for(port: int) -> bool:
+    """Whether the port is ours until this process ends.
+
+    Roles bind their ports seconds after they were chosen, and those of one account may share a port: without this, two
+    platforms that start together would answer for each other. Only usual ports are spoken for, so few files are left.
+    """
+    path = Path(gettempdir()) / f"carillon-{os.getuid()}-port-{port}.lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError:
+        return True  # nowhere to say it: then it is as free as it looks
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    return True  # the descriptor stays open: the kernel takes the lock back when the process ends
