@@ -33,10 +33,11 @@ def url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def client(url: str) -> AsyncIterator["Redis"]:
-    """Redis without presence of anybody."""
+    """Redis without presence of anybody, before and after: nodes that never were are nobody's gateways."""
     async with Redis.from_url(url) as client:
         await client.flushdb()
         yield client
+        await client.flushdb()
 
 
 @pytest.fixture
