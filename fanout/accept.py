@@ -126,7 +126,7 @@ async def commit(
             step = enter_each if one_by_one else enter
             committed = await step(intake, conn, batch, batch.cases, now=now, inline=inline)
             if confirmed:
-                await outbox.mark_published(conn, confirmed)
+                await outbox.mark_published(conn, confirmed, is_late=True)
             reach(Failpoint.ACCEPT_BEFORE_COMMIT)
     reach(Failpoint.ACCEPT_AFTER_COMMIT)
     committed.tell(batch.spent)

@@ -212,7 +212,7 @@ class Batcher:
         try:
             with postgres_errors():
                 async with borrow(self._intake.pool) as conn:
-                    await outbox.mark_published(conn, confirmed)
+                    await outbox.mark_published(conn, confirmed, is_late=True)
         except CarillonError:
             self._confirmed += confirmed
             raise

@@ -35,11 +35,12 @@ _IS_OPEN = f"""EXISTS (
 
 _MARK_PUBLISHED = sql(f"""
 WITH taken AS MATERIALIZED (
-  SELECT o.id, o.published_at, o.available_at, {_IS_OPEN} AS is_open
+  SELECT o.id, o.published_at, o.watch_at, o.available_at, {_IS_OPEN} AS is_open
   FROM outbox o WHERE o.id = ANY($1::uuid[]) ORDER BY o.id FOR UPDATE OF o SKIP LOCKED),
 done AS (DELETE FROM outbox USING taken t WHERE outbox.id = t.id AND NOT t.is_open)
 UPDATE outbox SET published_at = now(), watch_at = now() + $2::interval FROM taken t
 WHERE outbox.id = t.id AND t.is_open AND t.published_at IS NULL AND t.available_at <= now() + interval '1 minute'
+  AND (t.watch_at IS NULL OR NOT $3)
 """)  # noqa: S608  # only our own words
 _RELEASE = sql(f"""
 WITH taken AS MATERIALIZED (
@@ -128,13 +129,17 @@ async def due(conn: asyncpg.Connection, lanes: Collection[Lane], limit: int) -> 
     ]
 
 
-async def mark_published(conn: asyncpg.Connection, ids: Iterable[UUID], *, watch_s: float = WATCH_S) -> None:
+async def mark_published(
+    conn: asyncpg.Connection, ids: Iterable[UUID], *, watch_s: float = WATCH_S, is_late: bool = False
+) -> None:
     """Note that the broker has confirmed these; those that were worked off meanwhile are deleted.
 
     A row that was moved to a later day in between (its worker was faster than this note) stays to be published then.
+    `is_late`: the note of who published beside an answer, without a lock on the row. If it is watched already, a worker
+    has had it in its hands since, and perhaps sent it back to be published again: that stays so.
     """
     if wanted := sorted(set(ids)):
-        await conn.execute(_MARK_PUBLISHED, wanted, timedelta(seconds=watch_s))
+        await conn.execute(_MARK_PUBLISHED, wanted, timedelta(seconds=watch_s), is_late)
 
 
 async def release(conn: asyncpg.Connection, ids: Iterable[UUID | None]) -> int:

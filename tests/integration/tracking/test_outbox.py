@@ -88,6 +88,24 @@ async def test_a_late_note_does_not_bring_back_what_was_put_off(hot_pool: asyncp
     assert await hot_pool.fetchval("SELECT published_at IS NULL FROM outbox WHERE id = $1", made.outbox[0].id)
 
 
+async def test_a_late_note_does_not_undo_that_a_worker_sent_its_envelope_back(
+    hot_pool: asyncpg.Pool, tenant: UUID
+) -> None:
+    made = await _waiting(hot_pool, tenant, 1)
+    envelope = made.outbox[0].id
+
+    async with hot_pool.acquire() as conn:
+        await outbox.watch(conn, {envelope: utc_now()})
+        await outbox.publish_again(conn, [envelope])
+        await outbox.mark_published(conn, [envelope], is_late=True)
+        waits = await conn.fetchval("SELECT published_at IS NULL FROM outbox WHERE id = $1", envelope)
+        await outbox.mark_published(conn, [envelope])
+        is_out = await conn.fetchval("SELECT published_at IS NOT NULL FROM outbox WHERE id = $1", envelope)
+
+    assert waits, "the relay is to publish it"
+    assert is_out, "the relay has"
+
+
 async def test_after_a_broker_forgot_everything_is_published_again_but_suspects(
     hot_pool: asyncpg.Pool, tenant: UUID
 ) -> None:
