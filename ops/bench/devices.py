@@ -23,7 +23,7 @@ _HANDSHAKE_S = 30.0
 _PING_EVERY_S = 10.0
 _SLICES = 100
 _AGAIN_S = 0.5
-_SMALLEST_PUSH = 32
+_PING_BYTES = 2
 _OFFER = {"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"}
 """What browsers offer; a server that takes it sends compressed frames."""
 
@@ -120,7 +120,7 @@ class Crowd:
     def hear(self, device: Device, frame: picows.WSFrame) -> None:
         """Count a frame; unless only that is wanted, read and acknowledge it."""
         if self.is_counting:
-            if frame.payload_size < _SMALLEST_PUSH:
+            if frame.payload_size <= _PING_BYTES:
                 return  # a ping
             now = time.monotonic()
             self.first_s = self.first_s or now
