@@ -65,7 +65,7 @@ class ProviderDoor:
                 raise PushRefused(ApnsReason.SHUTDOWN)
             headers = read_once(scope.headers.keys(), values)
             taken = await take(self._pushing, scope.method, scope.path, headers, body, apns_id=apns_id)
-        except RSGIProtocolClosed:
+        except (RSGIProtocolClosed, asyncio.CancelledError):  # the outermost coroutine: nobody waits for it
             log.info("push.abandoned", http=scope.http_version)
             return
         except PushRefused as error:
