@@ -1,6 +1,7 @@
 """Ends attempts: one fenced write per slice, its events and its outbox rows in one transaction; or gives claims back.
 
-Fenced: a worker whose lease was taken from it changes nothing. Never lowering: a receipt may have come first.
+Fenced: a worker whose lease was taken from it changes nothing. Never lowering, and of two ends the first one stays: a
+receipt may have come before.
 """
 
 from collections import defaultdict
@@ -27,13 +28,13 @@ _FINISH = sql("""
 WITH written AS (
   UPDATE deliveries d SET
     status = CASE
-      WHEN (<RANKS>)[d.status] > (<RANKS>)[k.status] THEN d.status
+      WHEN (<RANKS>)[d.status] >= (<RANKS>)[k.status] THEN d.status
       WHEN k.status IN (<resting>, <stored>) AND EXISTS (
         SELECT 1 FROM notifications n WHERE n.id = k.notification_id AND n.cancelled_at IS NOT NULL) THEN <cancelled>
       ELSE k.status END,
-    problem = CASE WHEN (<RANKS>)[d.status] > (<RANKS>)[k.status] THEN d.problem ELSE k.problem END,
-    reason = CASE WHEN (<RANKS>)[d.status] > (<RANKS>)[k.status] THEN d.reason ELSE k.reason END,
-    next_attempt_at = CASE WHEN (<RANKS>)[d.status] > (<RANKS>)[k.status] THEN NULL ELSE k.next_attempt_at END,
+    problem = CASE WHEN (<RANKS>)[d.status] >= (<RANKS>)[k.status] THEN d.problem ELSE k.problem END,
+    reason = CASE WHEN (<RANKS>)[d.status] >= (<RANKS>)[k.status] THEN d.reason ELSE k.reason END,
+    next_attempt_at = CASE WHEN (<RANKS>)[d.status] >= (<RANKS>)[k.status] THEN NULL ELSE k.next_attempt_at END,
     provider = k.provider, provider_id = coalesce(k.provider_id, d.provider_id),
     lease_token = NULL, lease_until = NULL, updated_at = now()
   FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::smallint[], $5::smallint[], $6::smallint[], $7::timestamptz[],

@@ -127,7 +127,9 @@ async def test_an_absent_device_sends_its_push_to_the_mailbox_at_once(push: Push
         await push.reaches(one, S.SENT)
         await gateway.report(ReceiptKind.ABSENT, (owner.device, one))
         await push.reaches(one, S.QUEUED)
-        assert await Relay(push.pool, push.publisher).turn() == 1
+        relay = Relay(push.pool, push.publisher)
+        while (await push.row(one))["status"] == S.QUEUED.code:  # others' leftovers may stand before it
+            await relay.turn()
         await push.reaches(one, S.STORED)
 
     assert await push.mail(owner.device) == [one]

@@ -230,3 +230,15 @@ async def test_the_letter_of_a_failure_is_kept_with_it_or_not_at_all(hot_pool: a
 
     letters = await hot_pool.fetch("SELECT delivery_id FROM dead_letters WHERE tenant_id = $1", tenant)
     assert [row["delivery_id"] for row in letters] == [kept.id]
+
+
+async def test_of_two_ends_the_one_that_came_first_stays(hot_pool: asyncpg.Pool, tenant: UUID) -> None:
+    ids = await recorded(hot_pool, records(await person(hot_pool, tenant)))
+    won = (await claim(hot_pool, ids, lease_s=20)).claimed[0]
+    successor = Receipt("gateway", ReceiptKind.COLLAPSED, utc_now(), delivery_id=ids[0], detail=str(uuid7()))
+    assert (await receipts.apply(hot_pool, [successor])).applied == 1
+
+    await finish(hot_pool, [finished(won, DeliveryStatus.FAILED, reason=Reason.PROVIDER_REJECTED)])
+
+    row = await hot_pool.fetchrow("SELECT status, reason, problem FROM deliveries WHERE id = $1", *ids)
+    assert tuple(row) == (DeliveryStatus.COLLAPSED.code, Reason.SUPERSEDED.code, None)

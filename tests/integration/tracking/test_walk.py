@@ -209,9 +209,10 @@ async def _read_events(pool: asyncpg.Pool, ids: list[UUID]) -> None:
     at: dict[UUID, DeliveryStatus] = dict.fromkeys(ids, DeliveryStatus.QUEUED)
     for row in rows:
         was, now = at[row["delivery_id"]], DeliveryStatus(msgspec.json.decode(row["detail"])["status"])
-        if now is was or (now.rank < was.rank and now not in MOVES[was]):
-            continue
         by_claim = DeliveryStatus.SENDING in MOVES[was] and now in MOVES[DeliveryStatus.SENDING]
+        is_second_end = now.rank == was.rank and not by_claim
+        if now is was or ((now.rank < was.rank or is_second_end) and now not in MOVES[was]):
+            continue
         assert now in MOVES[was] or by_claim, f"{was} -> {now}"
         at[row["delivery_id"]] = now
     for row in await pool.fetch("SELECT id, status FROM deliveries WHERE id = ANY($1::uuid[])", ids):

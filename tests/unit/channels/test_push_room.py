@@ -68,7 +68,8 @@ def test_batches_with_a_partial_view_keep_what_the_model_keeps(
         kept = {one: letter for one, letter in kept.items() if one not in plan.removed}
         kept |= {one.delivery_id: one for one in batch if one.delivery_id in plan.inserted}
         for letter in sorted(batch, key=lambda one: one.delivery_id):
-            model.store(letter)
+            if letter.delivery_id not in before:  # what comes again does not get its place back in the same breath
+                model.store(letter)
 
         assert kept.keys() == model.kept.keys()
         assert len(kept) <= MOST
