@@ -1,7 +1,5 @@
 """The `api` role: open what it needs, serve until SIGTERM, close in the order that loses nothing."""
 
-import json
-import os
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -20,7 +18,7 @@ from migrations.state import need_current_schema
 from plumbing.database import borrow
 from plumbing.health import Check
 from plumbing.resources import Resources, open_resources
-from plumbing.role import need_connection, need_redis, stop_by_signal
+from plumbing.role import need_connection, need_redis, stop_by_signal, tell_ready
 from plumbing.secrets import Box
 from plumbing.settings import Settings
 
@@ -37,14 +35,8 @@ async def run(settings: Settings) -> None:
         house = await open_house(resources, stack)
         host, port = listener.getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        tell_ready(url)
+        tell_ready("api", f"{url}/metrics", url=url)
         await serve(create_app(house), listener, stop)
-
-
-def tell_ready(url: str) -> None:
-    """Say on standard output, in one line of JSON, that the role works now; the socket listens already."""
-    ready = {"ready": "api", "url": url, "metrics_url": f"{url}/metrics", "pid": os.getpid()}
-    print(json.dumps(ready), flush=True)
 
 
 async def open_house(resources: Resources, stack: AsyncExitStack) -> House:
