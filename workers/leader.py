@@ -80,6 +80,7 @@ class Leader:
         finally:
             # a server that fell silent must cost neither the next try nor the end
             with contextlib.suppress(CarillonError), postgres_errors():
+                await conn.reset(timeout=2)  # stopped while it said BEGIN: the resignation would be rolled back
                 await resign(conn, self._name, self._owner)
                 await conn.close(timeout=2)
             conn.terminate()

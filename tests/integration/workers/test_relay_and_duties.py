@@ -23,7 +23,7 @@ from tracking import ledger
 from tracking.claim import claim
 from tracking.rows import Records
 from workers.duties import SWEEP_LIMIT, Duties
-from workers.leader import BEAT_S, Leader
+from workers.leader import BEAT_S, Leader, Led, Turn
 
 LANE = Lane(Channel.SMS, Priority.LOW)
 QUEUE = work_queue(LANE)
@@ -145,6 +145,25 @@ async def test_one_leads_and_when_it_stops_the_other_follows(stage: Stage, datab
         assert await first_leads()
     await eventually(second_leads)
     await second.__aexit__(None, None, None)
+
+
+async def test_a_leader_stopped_while_it_opens_a_transaction_lets_another_lead_at_once(
+    stage: Stage, database_url: str
+) -> None:
+    async def stopped_while_it_begins(led: Led) -> bool:
+        leading = asyncio.current_task()
+        assert leading is not None
+        asyncio.get_running_loop().call_soon(leading.cancel)
+        async with led():
+            return False
+
+    duty = Turn(Duty.SWEEP, 1, stopped_while_it_begins)
+    leader = Leader(database_url, [duty], name="scheduler", owner="first")
+
+    with pytest.raises(asyncio.CancelledError):
+        await leader.run()
+
+    assert await owner_of(stage.pool) is None
 
 
 async def test_a_delivery_whose_worker_was_killed_is_queued_and_published_again(
