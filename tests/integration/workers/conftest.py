@@ -44,3 +44,9 @@ def environment(database_url: str, redis_url: str, amqp_url: str) -> dict[str, s
         "CARILLON_SECRET_KEY": "a-secret-only-for-tests-0123456789abcdef",
         "CARILLON_METRICS_PORT": "0",
     }
+
+
+@pytest.fixture
+async def outbox_is_empty(hot_pool: asyncpg.Pool) -> None:
+    """Relay and sweeper look at every tenant's rows: what earlier tests left is none of theirs."""
+    await hot_pool.execute("DELETE FROM outbox")

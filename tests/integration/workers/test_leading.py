@@ -1,4 +1,4 @@
-"""Relay and leader: what is due gets published as lanes have room; one leads, and what was forgotten is found."""
+"""One scheduler leads; it finds what was forgotten, and what it does keeps no transaction open for long."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,96 +12,18 @@ import pytest
 from domain.clock import utc_now
 from domain.delivery import DeliveryStatus
 from domain.ids import first_id_at, uuid7
-from domain.lanes import DECLARED_CHANNELS, Channel, Lane, Priority
+from domain.lanes import DECLARED_CHANNELS, Lane
 from fanout.relay import Relay
 from plumbing.broker.envelope import Envelope
-from plumbing.broker.topology import work_queue
 from plumbing.metrics import Duty
 from tests.integration.tracking.builders import let_leases_run_out, make_due, person, recorded, records
+from tests.integration.workers.outboxes import LANE, unpublished, waiting
 from tests.integration.workers.stage import Stage, eventually
-from tracking import ledger
 from tracking.claim import claim
-from tracking.rows import Records
 from workers.duties import SWEEP_LIMIT, Duties
 from workers.leader import BEAT_S, Leader, Led, Turn
 
-LANE = Lane(Channel.SMS, Priority.LOW)
-QUEUE = work_queue(LANE)
-
-
-@pytest.fixture(autouse=True)
-async def outbox_is_empty(hot_pool: asyncpg.Pool) -> None:
-    """Relay and sweeper look at every tenant's rows: what earlier tests left is none of theirs."""
-    await hot_pool.execute("DELETE FROM outbox")
-
-
-async def waiting(stage: Stage, tenant: UUID, count: int, *, envelope_size: int = 10) -> Records:
-    """Recorded, and left to the relay."""
-    made = records(
-        await person(stage.pool, tenant),
-        count,
-        channels=(LANE.channel,),
-        priority=LANE.priority,
-        envelope_size=envelope_size,
-    )
-    async with stage.pool.acquire() as conn, conn.transaction():
-        await ledger.record(conn, made)
-    return made
-
-
-async def unpublished(stage: Stage, tenant: UUID) -> int:
-    count: int = await stage.pool.fetchval(
-        "SELECT count(*) FROM outbox WHERE tenant_id = $1 AND published_at IS NULL", tenant
-    )
-    return count
-
-
-async def test_the_relay_publishes_what_is_due_and_marks_it(stage: Stage, tenant: UUID) -> None:
-    await waiting(stage, tenant, 35)
-
-    published = await Relay(stage.pool, stage.publisher).turn()
-
-    assert published == 4
-    assert await unpublished(stage, tenant) == 0
-    assert await stage.publisher.queue_depth(QUEUE) == 4
-
-
-async def test_what_is_due_later_stays(stage: Stage, tenant: UUID) -> None:
-    made = await waiting(stage, tenant, 1)
-    await stage.pool.execute("UPDATE outbox SET available_at = now() + interval '1 h' WHERE id = $1", made.outbox[0].id)
-
-    assert await Relay(stage.pool, stage.publisher).turn() == 0
-
-
-async def test_a_lane_takes_no_more_deliveries_than_its_limit_and_the_rest_waits_in_postgresql(
-    stage: Stage, tenant: UUID
-) -> None:
-    await waiting(stage, tenant, 100)
-    relay = Relay(stage.pool, stage.publisher, limit=30)
-
-    published = [await relay.turn() for _ in range(3)]
-
-    assert published == [3, 0, 0]
-    assert await unpublished(stage, tenant) == 7
-
-
-async def test_three_relays_at_once_publish_each_envelope_once(stage: Stage, tenant: UUID) -> None:
-    await waiting(stage, tenant, 300, envelope_size=1)
-
-    published = await asyncio.gather(*(Relay(stage.pool, stage.publisher).turn() for _ in range(3)))
-
-    while left := await Relay(stage.pool, stage.publisher).turn():
-        published.append(left)
-    assert sum(published) == 300
-    assert await stage.publisher.queue_depth(QUEUE) == 300
-
-
-async def test_what_is_not_confirmed_is_not_marked(stage: Stage, tenant: UUID) -> None:
-    await waiting(stage, tenant, 5)
-    await stage.publisher.close()
-
-    assert await Relay(stage.pool, stage.publisher).turn() == 0
-    assert await unpublished(stage, tenant) == 1
+pytestmark = pytest.mark.usefixtures("outbox_is_empty")
 
 
 async def retry(tenant: UUID, category: str) -> str:
