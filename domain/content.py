@@ -1,11 +1,10 @@
 """Rendered words, ready for a channel: what a template makes and a provider takes."""
 
-from dataclasses import dataclass
-
 from domain.push import Wake
+from domain.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class EmailContent:
     """One email's words. `html` may be None, then only text is sent; `unsubscribe_url` fills RFC 8058 headers."""
 
@@ -15,14 +14,14 @@ class EmailContent:
     unsubscribe_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SmsContent:
     """One SMS's text, before it is cut into segments."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PushContent:
     """One push, ready for a device: `payload` is JSON in UTF-8 of at most 4096 bytes.
 

@@ -1,12 +1,13 @@
 """What a gate decided, and with which inputs: the sentences of which every explanation is made."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
 from domain.lanes import Channel
 from domain.reasons import Reason
+from domain.values import value
 
 
 class Gate(StrEnum):
@@ -33,7 +34,7 @@ class Verdict(StrEnum):
     SUPPRESS = "suppress"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Decision:
     """One gate's verdict, on the whole notification (`channel` None) or on one channel of it.
 

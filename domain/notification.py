@@ -1,7 +1,7 @@
 """What a product team asks for: a notification, before any gate has looked at it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -10,6 +10,7 @@ from uuid import UUID
 from domain.codes import CodedEnum
 from domain.delivery import ENDED, DeliveryStatus
 from domain.lanes import Channel, Priority
+from domain.values import value
 
 
 class Mode(CodedEnum):
@@ -20,7 +21,7 @@ class Mode(CodedEnum):
     TEAM = "team", 3
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Recipient:
     """To whom: a user by id, or an address alone, or both (which creates or updates that user).
 
@@ -48,7 +49,7 @@ class Recipient:
         return self.device_id is not None or self.device_token is not None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class EmailParts:
     """Words of one email given in the request itself; `html` may be missing, then only text is sent."""
 
@@ -57,7 +58,7 @@ class EmailParts:
     html: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PushParts:
     """One push given in the request itself: the payload as the device gets it, at most 4096 bytes as JSON.
 
@@ -70,7 +71,7 @@ class PushParts:
     topic: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Content:
     """Words given in the request itself, instead of a template; what a channel lacks it takes from title and body."""
 
@@ -81,7 +82,7 @@ class Content:
     push: PushParts | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class NotificationRequest:
     """One notification as asked for, of good shape: every string is clean, every time aware and in UTC.
 

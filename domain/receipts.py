@@ -1,12 +1,12 @@
 """What providers and devices report later: receipts, applied in any order, never lowering a delivery's rank."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
 from domain.delivery import DeliveryStatus
 from domain.reasons import Reason
+from domain.values import value
 
 
 class ReceiptKind(StrEnum):
@@ -33,7 +33,7 @@ class ReceiptKind(StrEnum):
         return DeliveryStatus.QUEUED if self is ReceiptKind.ABSENT else DeliveryStatus(self.value)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Receipt:
     """One report about one delivery, matched by our reference (the delivery id), else by the provider's id."""
 

@@ -15,12 +15,13 @@ from domain.ids import NotificationId
 from domain.lanes import Channel
 from domain.notification import Mode, NotificationRequest, NotificationStatus
 from domain.reasons import Reason
+from domain.values import value
 from plumbing.limiter import Answer
 from preferences.model import Category, KnownRecipient
 from templates.catalog import Message
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Sender:
     """Whose key a request came with."""
 
@@ -30,7 +31,7 @@ class Sender:
     key_prefix: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class IdempotencyKey:
     """A client's Idempotency-Key, hashed with its tenant, and the fingerprint of what it came with (128 bits each)."""
 
@@ -38,7 +39,7 @@ class IdempotencyKey:
     fingerprint: UUID
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Item:
     """One request of good shape, and who sends it. With a campaign it is one of many that one request made: the limit
     of its API key was asked for that one."""
@@ -49,7 +50,7 @@ class Item:
     campaign_id: UUID | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PlannedDelivery:
     """One delivery as accept planned it; `until` says when a deferred one is due."""
 
@@ -72,7 +73,7 @@ class PlannedDelivery:
         return shown
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Accepted:
     """The answer to one accepted request; a replay carries the first answer again.
 
@@ -98,7 +99,7 @@ class Accepted:
         return shown
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class BulkAccepted:
     """The answers to a bulk request, in its order."""
 
