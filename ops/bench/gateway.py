@@ -9,6 +9,7 @@ from typing import Any
 from ops.bench.crowd import Crowd, a_crowd
 from ops.bench.noise import Noise, listen
 from ops.bench.posts import post_all
+from ops.bench.quantiles import quantile
 from ops.bench.sides import Side, cpu_s, resident_bytes
 
 AT_ONCE = 200
@@ -138,8 +139,3 @@ async def _post(side: Side, plan: Plan, run: str, *, per_s: float, for_s: float)
     answers = await post_all(side.api_url, posts, per_s=per_s)
     ids = ((side.sent_id(post, posted), posted) for post, posted in zip(posts, answers, strict=True))
     return {name: posted.at_s for name, posted in ids if name is not None}
-
-
-def quantile(ordered: list[float], share: float) -> float:
-    """The value that `share` of `ordered` do not exceed; nan of nothing."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan

@@ -52,24 +52,25 @@ class PlatformSide:
         self._devices: list[UUID] = []
 
     @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """What every request of the sender's bears."""
+        return self._headers
+
+    @property
     def pid(self) -> int:
         """The gateway's process."""
         return self.run.pids["gateway-1"]
 
-    async def register(self, run: str, devices: int) -> None:
-        """Every device by its own REST call, as apps do it."""
+    async def register(self, run: str, devices: int, *, has_users: bool = False) -> None:
+        """Every device by its own REST call, as apps do it; with `has_users` each belongs to the user of its number."""
         posts = [
-            Post(
-                "/api/v1/devices/register",
-                json.dumps({"token": device_token(run, number), "app_bundle_id": BUNDLE, "platform": "bench"}).encode(),
-                self._headers,
-            )
+            Post("/api/v1/devices/register", _registration(run, number, has_user=has_users), self._headers)
             for number in range(devices)
         ]
         answers: dict[int, Posted] = {}
         for _ in range(_TRIES):
             waiting = [number for number in range(devices) if number not in answers]
-            told = await post_all(self.api_url, [posts[number] for number in waiting], per_s=1e9)
+            told = await post_all(self.api_url, [posts[number] for number in waiting])
             answers |= {n: answer for n, answer in zip(waiting, told, strict=True) if answer.status in _REGISTERED}
         if len(answers) < devices:
             raise NotMeasurable(f"{devices - len(answers)} devices could not be registered")
@@ -93,6 +94,17 @@ class PlatformSide:
         for body in bodies:
             while not await self._publisher.publish_to_all_nodes(body):  # noqa: ASYNC110  # its queue is full
                 await asyncio.sleep(_FULL_S)
+
+
+def user_of(run: str, number: int) -> str:
+    """The sender's id of the user of device `number`."""
+    return f"bench-{run}-{number}"
+
+
+def _registration(run: str, number: int, *, has_user: bool) -> bytes:
+    whose = {"user": user_of(run, number)} if has_user else {}
+    device = {"token": device_token(run, number), "app_bundle_id": BUNDLE, "platform": "bench"}
+    return json.dumps({**device, **whose}).encode()
 
 
 def _bodies(devices: list[UUID], frames: int) -> list[bytes]:

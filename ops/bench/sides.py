@@ -81,7 +81,7 @@ class RelaySide:
 
     async def blast(self, run: str, devices: int, frames: int) -> None:  # noqa: ARG002  # the relay knows its devices
         """One request; the relay sends by itself."""
-        await post_all(self.api_url, [Post(f"/blast/{frames}", notification(str(uuid7())))], per_s=1)
+        await post_all(self.api_url, [Post(f"/blast/{frames}", notification(str(uuid7())))])
 
 
 def notification(identifier: str) -> bytes:

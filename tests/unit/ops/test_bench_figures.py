@@ -5,8 +5,9 @@ import math
 
 import pytest
 
-from ops.bench.gateway import Figures, quantile
+from ops.bench.gateway import Figures
 from ops.bench.noise import Noise
+from ops.bench.quantiles import quantile
 from ops.bench.tokens import device_token
 
 
