@@ -4,23 +4,26 @@
 (measured: the client's own defaults hold one command for 3.75 s when Redis is dead, over 25 s when it is frozen).
 """
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha1
 from typing import Any, Self
 
-import redis.asyncio as redis
+import hiredis
 import structlog
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from domain.errors import Misconfigured
+from plumbing.redis_wire import Address, Wire, Word
 
 TIMEOUT_S = 0.1
 FAILURES_TO_OPEN = 5
 OPEN_S = 1.0
+
+_AWAY = ("LOADING", "BUSY ", "READONLY", "OOM", "MISCONF", "CLUSTERDOWN", "TRYAGAIN", "NOAUTH")
+"""What Redis answers when it cannot serve right now, which is no fault of the command."""
 
 log = structlog.get_logger(__name__)
 
@@ -31,39 +34,34 @@ class Script:
 
     text: str
 
-    @property
+    @cached_property
     def digest(self) -> str:
         return sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
 class Cache:
-    """One Redis, shared by a process. No method raises for trouble of Redis."""
+    """One Redis over one connection, shared by a process. No method raises for trouble of Redis."""
 
-    def __init__(self, client: "redis.Redis") -> None:
-        self._client = client
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._wire: Wire | None = None
+        self._connecting = asyncio.Lock()
         self._failures = 0
         self._closed_again_s = 0.0
         self._told: set[str] = set()
 
     @classmethod
-    def open(cls, url: str, *, connections: int = 32) -> Self:
+    def open(cls, url: str) -> Self:
         """A cache at `url` (redis://:password@host:port/0). Connects when it is first asked. Misconfigured."""
         try:
-            pool = redis.BlockingConnectionPool.from_url(
-                url,
-                max_connections=connections,
-                timeout=TIMEOUT_S,
-                socket_timeout=TIMEOUT_S,
-                socket_connect_timeout=TIMEOUT_S,
-                retry=Retry(NoBackoff(), 0),
-            )
-        except ValueError as error:
+            return cls(Address.parse(url))
+        except (ValueError, OSError) as error:
             raise Misconfigured(f"CARILLON_REDIS_URL cannot be read: {error}") from error
-        return cls(redis.Redis.from_pool(pool))
 
     async def close(self) -> None:
-        """Close every connection."""
-        await self._client.aclose()
+        """Close the connection."""
+        if self._wire is not None:
+            self._wire.close()
 
     @property
     def is_open(self) -> bool:
@@ -72,50 +70,60 @@ class Cache:
 
     async def call(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any | None:
         """The script's answer in one round trip, or None without Redis. A fault in the script itself raises."""
-        return await self._ask(lambda: self._run(script, keys, args))
+        rest = (len(keys), *keys, *args)
+        if script.digest in self._told:
+            answer = await self._ask("EVALSHA", script.digest, *rest)
+            if not _is_error(answer, "NOSCRIPT"):
+                return _good(answer)
+        # Redis is told the text without a try by digest: fakeredis over TCP hangs up after any error
+        answer = _good(await self._ask("EVAL", script.text, *rest))
+        if answer is not None:
+            self._told.add(script.digest)
+        return answer
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None] | None:
         """The values of `keys` in order, or None without Redis."""
-        answer: list[bytes | None] | None = await self._ask(lambda: self._client.mget(list(keys)))
+        answer: list[bytes | None] | None = _good(await self._ask("MGET", *keys))
         return answer
 
     async def delete(self, keys: Sequence[str]) -> bool:
         """Forget `keys`; False without Redis (entries carry versions, so a stale one is noticed all the same)."""
-        return not keys or await self._ask(lambda: self._client.delete(*keys)) is not None
+        return not keys or _good(await self._ask("DEL", *keys)) is not None
 
     async def ping(self) -> bool:
         """Whether Redis answers now, the breaker aside: for health pages."""
         try:
-            return bool(await self._client.ping())
-        except (RedisError, OSError):
+            return not isinstance(await self._ask_once(("PING",)), hiredis.ReplyError)
+        except OSError:
             return False
 
-    async def _run(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        """By its digest, once Redis was told the text; fakeredis over TCP hangs up after any error, so ask for none."""
-        if script.digest in self._told:
-            try:
-                return await self._client.evalsha(script.digest, len(keys), *keys, *args)
-            except NoScriptError:
-                self._told.discard(script.digest)
-        answer = await self._client.eval(script.text, len(keys), *keys, *args)
-        self._told.add(script.digest)
-        return answer
-
-    async def _ask(self, command: Any) -> Any | None:
+    async def _ask(self, *words: Word) -> Any | None:
+        """The answer, which may be an error about the command; None without Redis."""
         if not self.is_open:
             return None
         try:
-            answer = await command()
-        except ResponseError as error:
-            if not str(error).startswith(("LOADING", "BUSY", "READONLY", "OOM", "MISCONF", "CLUSTERDOWN", "TRYAGAIN")):
-                raise
+            answer = await self._ask_once(words)
+        except OSError as error:
             self._count_failure(error)
-        except (RedisError, OSError) as error:
-            self._count_failure(error)
-        else:
-            self._failures = 0
-            return answer
-        return None
+            return None
+        if _is_error(answer, *_AWAY):
+            self._count_failure(answer)
+            return None
+        self._failures = 0
+        return answer
+
+    async def _ask_once(self, words: Sequence[Word]) -> Any:
+        """Ask, after connecting where there is no connection. OSError, TimeoutError among them."""
+        wire = self._wire
+        if wire is None or not wire.is_open:
+            wire = await self._connect()
+        return await wire.ask(words)
+
+    async def _connect(self) -> Wire:
+        async with self._connecting:
+            if self._wire is None or not self._wire.is_open:
+                self._wire = await Wire.open(self._address, timeout_s=TIMEOUT_S)
+            return self._wire
 
     def _count_failure(self, error: Exception) -> None:
         """Open for a second after five failures in a row; then one more failure opens it again."""
@@ -124,3 +132,14 @@ class Cache:
             if self._failures == FAILURES_TO_OPEN:
                 log.warning("redis.left_alone", error=type(error).__name__)
             self._closed_again_s = time.monotonic() + OPEN_S
+
+
+def _is_error(answer: object, *beginnings: str) -> bool:
+    return isinstance(answer, hiredis.ReplyError) and str(answer).startswith(beginnings)
+
+
+def _good(answer: Any) -> Any:
+    """The answer, unless it is an error of ours: that raises."""
+    if isinstance(answer, hiredis.ReplyError):
+        raise answer
+    return answer
