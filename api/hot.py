@@ -17,8 +17,8 @@ from api.body import read_document
 from api.dependencies import House, identify
 from api.fields import Faults, kind_of
 from api.idempotency import HEADER, read_key
-from api.shape import read_request
 from api.strict_json import Document, escape, refuse_faults
+from api.usual import read_notification
 from domain.errors import Fault, RequestRefused
 from domain.notification import NotificationRequest
 from fanout.cases import Accepted, IdempotencyKey, Item, Sender
@@ -48,7 +48,7 @@ async def send_one(request: Request) -> Response:
     document = await read_document(request, limits.size_bytes, timeout_s=limits.timeout_s)
     refuse_faults(document.faults)
     key = _key(request, sender, PATH, document.value)
-    wanted = read_request(document.value, now=house.clock())
+    wanted = read_notification(document.value, now=house.clock())
     accepted = await house.batcher.submit(Item(sender, wanted, key))
     return tell(accepted)
 
@@ -77,7 +77,7 @@ async def send_bulk(request: Request) -> Response:
     for index, item in enumerate(items):
         try:
             refuse_faults(faults.get(index, ()))
-            wanted.append(read_request(item, now=now))
+            wanted.append(read_notification(item, now=now))
         except RequestRefused as refusal:
             wanted.append(refusal)
     accepted = await house.batcher.submit_bulk(sender, wanted, key)

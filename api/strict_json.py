@@ -1,7 +1,8 @@
 """Strict JSON: what PostgreSQL, a log line and the next program can all hold, and nothing else.
 
-`read` decodes with the standard library's C scanner; four cheap looks at the bytes decide whether the slow walk that
-finds pointers is needed at all. It knows nothing of HTTP but the status of its refusals.
+What `quick_json` is not sure of, `read` decodes with the standard library's C scanner; four cheap looks at the bytes
+decide whether the slow walk that finds pointers is needed at all. It knows nothing of HTTP but the status of its
+refusals.
 """
 
 import codecs
@@ -12,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Never
 
+from api.quick_json import MAX_DEPTH, Doubtful, decode
 from domain.errors import Fault, RequestRefused
 
-MAX_DEPTH = 32
 POINTED_DEPTH = 500
 """Deeper than this is not decoded, so that no recursion limit is ever met; the fault then points at the whole."""
 UNREADABLE_DEPTH = 1000
@@ -47,6 +48,14 @@ def read(raw: bytes) -> Document:
     keys in one object, absurd nesting or numbers. Values that are JSON but cannot be kept (NUL, lone surrogates, not a
     number, beyond 64 bits, deeper than 32) come back as faults.
     """
+    try:
+        return Document(decode(raw))
+    except Doubtful:
+        return read_slowly(raw)
+
+
+def read_slowly(raw: bytes) -> Document:
+    """As `read`, which is quicker with what has no fault; it says what is wrong with all else."""
     if raw.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         _refuse("it begins with a byte order mark; send plain UTF-8")
     depth = _depth(raw)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.strict_json import MAX_DEPTH, read, read_clean
+from api.quick_json import MAX_DEPTH
+from api.strict_json import read, read_clean, read_slowly
 from domain.errors import RequestRefused
 
 _leaves = (
@@ -23,7 +24,9 @@ _documents = st.recursive(
 
 @given(_documents, st.booleans())
 def test_good_json_is_read_as_by_the_standard_library(document: Any, ascii_only: bool) -> None:
-    assert read_clean(json.dumps(document, ensure_ascii=ascii_only).encode()) == document
+    raw = json.dumps(document, ensure_ascii=ascii_only).encode()
+
+    assert read_clean(raw) == read_slowly(raw).value == document
 
 
 @given(st.binary(max_size=200) | st.text('{}[]":,\\u0dD8n1eE.-', max_size=60).map(str.encode))
