@@ -1,10 +1,14 @@
 """The application: the house's public door, put together from its parts."""
 
+from typing import Any
+
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from api import errors, hot, origins, to_device, webclient
 from api.dependencies import House
 from api.door import Door
+from api.hot import HotRoutes
 from api.openapi import describe
 from api.routes import (
     apps,
@@ -27,9 +31,22 @@ from api.routes import (
 VERSION = "0.1.0"
 
 
+class Application(FastAPI):
+    """FastAPI behind the door, with the hot routes before it."""
+
+    def __init__(self, house: House, **named: Any) -> None:
+        super().__init__(**named)
+        self.state.house = house
+        self._front = Door(HotRoutes(super().__call__, house))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._front(scope, receive, send)
+
+
 def create_app(house: House) -> FastAPI:
     """The application over `house`. It opens and closes nothing."""
-    app = FastAPI(
+    app = Application(
+        house,
         title="Carillon",
         version=VERSION,
         description="One request, many channels: send notifications, and learn what became of each.",
@@ -37,7 +54,6 @@ def create_app(house: House) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.house = house
     app.router.routes[0:0] = [*hot.routes(), *to_device.routes()]
     for family in (
         notifications,
@@ -59,6 +75,5 @@ def create_app(house: House) -> FastAPI:
         app.router.routes.extend(family.ROUTER.routes)
     app.router.routes += [*origins.routes(), *webclient.routes()]
     errors.install(app)
-    app.add_middleware(Door)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's own way to extend its document
     return app

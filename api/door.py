@@ -1,7 +1,7 @@
 """The front door, around everything: it numbers requests, turns monsters away and writes one line per answer."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import problem
+from api.wire import write_at_once
 from domain.ids import uuid7
 
 MAX_HEADER_BYTES = 64 * 1024
@@ -17,7 +18,7 @@ MAX_HEADERS = 100
 MAX_QUERY_BYTES = 8 * 1024
 MAX_PATH_BYTES = 4 * 1024
 
-_HEADERS = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
+_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 """What every answer says unless it says otherwise."""
 
 _QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
@@ -27,7 +28,7 @@ log = structlog.get_logger()
 
 
 class Door:
-    """ASGI middleware, outermost of ours.
+    """ASGI middleware around the application.
 
     Handlers may put `tenant_id`, `key_prefix` and `refused_as` on the scope, and `readable_by`: the origin of the page
     that may read the answer.
@@ -52,32 +53,44 @@ class Door:
         except Exception:
             log.exception("request.failed", request_id=request_id, route=_route(scope), method=scope["method"])
             scope["refused_as"] = "internal_error"
-            if answered.status is None:
+            if not answered.is_begun:
                 await _internal_error(request_id)(scope, receive, answered.send)
         finally:
             _write_line(scope, answered.status, begun)
 
 
 class _Answered:
-    """Sends an answer on, adding headers and remembering its status."""
+    """Sends an answer on, adding headers and remembering its status; in one piece where it can be."""
 
     def __init__(self, send: Send, scope: Scope) -> None:
         self._send = send
         self._scope = scope
+        self._start: Message | None = None
         self.status: int | None = None
+        self.is_begun = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["x-request-id"] = self._scope["request_id"]
-            if (origin := self._scope.get("readable_by")) is not None:
-                headers["access-control-allow-origin"] = origin
-                headers["access-control-expose-headers"] = "retry-after, x-request-id"
-                headers.add_vary_header("origin")
-            for name, value in _HEADERS.items():
-                headers.setdefault(name, value)
+            self._start = {**message, "headers": self._complete(message.get("headers", ()))}
+            return
+        if (start := self._start) is not None:
+            self._start, self.is_begun = None, True
+            body, is_whole = message.get("body", b""), not message.get("more_body", False)
+            if is_whole and write_at_once(self._scope, start["status"], start["headers"], body):
+                return
+            await self._send(start)
         await self._send(message)
+
+    def _complete(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        complete = [*headers, (b"x-request-id", self._scope["request_id"].encode())]
+        if (origin := self._scope.get("readable_by")) is not None:
+            cors = MutableHeaders(raw=complete)
+            cors["access-control-allow-origin"] = origin
+            cors["access-control-expose-headers"] = "retry-after, x-request-id"
+            cors.add_vary_header("origin")
+        said = {name for name, _ in complete}
+        return complete + [line for line in _HEADERS if line[0] not in said]
 
 
 def turn_away(scope: Mapping[str, Any]) -> Response | None:

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from api.strict_json import escape
 from domain.errors import OURSELVES, Fault, RequestRefused, Unavailable
@@ -96,8 +97,8 @@ def not_found(what: str) -> RequestRefused:
 def install(app: FastAPI) -> None:
     """Make every refusal of the application speak this form."""
     handlers: dict[Any, Any] = {
-        RequestRefused: _on_refusal,
-        Unavailable: _on_unavailable,
+        RequestRefused: _on_refused,
+        Unavailable: _on_refused,
         RequestValidationError: _on_shape,
         HTTPException: _on_http,
     }
@@ -105,22 +106,25 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, handler)
 
 
-def instance_of(request: Request) -> str:
+def instance_of(scope: Scope) -> str:
     """How a problem names this occurrence: the request's id, which the log has too."""
-    return f"urn:carillon:request:{request.scope.get('request_id', 'unknown')}"
+    return f"urn:carillon:request:{scope.get('request_id', 'unknown')}"
 
 
-async def _on_refusal(request: Request, error: RequestRefused) -> Response:
-    request.scope["refused_as"] = error.reason
-    return of_refusal(error, instance_of(request))
-
-
-async def _on_unavailable(request: Request, error: Unavailable) -> Response:
-    request.scope["refused_as"] = "unavailable"
+def answer_to(error: RequestRefused | Unavailable, scope: Scope) -> Response:
+    """The answer to a request that was refused, or that had to find something which is not there now."""
+    if isinstance(error, RequestRefused):
+        scope["refused_as"] = error.reason
+        return of_refusal(error, instance_of(scope))
+    scope["refused_as"] = "unavailable"
     what = "too much is waiting here" if error.service == OURSELVES else f"{error.service} does not answer"
     detail = f"{what}; nothing is known to be kept of this request: send it again"
     headers = {"retry-after": str(error.retry_after_s)}
-    return problem(503, "unavailable", detail, instance=instance_of(request), headers=headers)
+    return problem(503, "unavailable", detail, instance=instance_of(scope), headers=headers)
+
+
+async def _on_refused(request: Request, error: RequestRefused | Unavailable) -> Response:
+    return answer_to(error, request.scope)
 
 
 async def _on_shape(request: Request, error: RequestValidationError) -> Response:
@@ -129,7 +133,7 @@ async def _on_shape(request: Request, error: RequestValidationError) -> Response
     is_later = bool(faults) and faults[0].pointer in _LATER
     request.scope["refused_as"] = reason = "not_available_yet" if is_later else "invalid_request"
     detail = f"{faults[0].pointer or 'the request'}: {faults[0].detail}" if faults else "the request has a wrong shape"
-    return problem(422, reason, detail, instance=instance_of(request), faults=faults)
+    return problem(422, reason, detail, instance=instance_of(request.scope), faults=faults)
 
 
 async def _on_http(request: Request, error: HTTPException) -> Response:
@@ -137,7 +141,7 @@ async def _on_http(request: Request, error: HTTPException) -> Response:
     request.scope["refused_as"] = reason
     detail = _WORDS.get(error.status_code) or str(error.detail)
     headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
-    return problem(error.status_code, reason, detail, instance=instance_of(request), headers=headers)
+    return problem(error.status_code, reason, detail, instance=instance_of(request.scope), headers=headers)
 
 
 def _allowed(request: Request) -> str:

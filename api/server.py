@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from api import wire
 from api.door import MAX_HEADER_BYTES
 from api.errors import MEDIA_TYPE, document
 from domain.errors import Misconfigured
@@ -45,15 +46,16 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._in_head:
             self._head_bytes += len(data)
-            if self._timer is None:
-                self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self._head_is_late)
         elif self.cycle is not None and self.cycle.response_complete:
             self._unread_bytes += len(data)
             if self._unread_bytes > MAX_UNREAD_BYTES:
                 self.transport.close()
         super().data_received(data)
-        if self._in_head and self._head_bytes > MAX_HEADER_BYTES:
-            self._answer(431, "headers_too_large", "the head of a request has at most 64 KiB")
+        if self._in_head and self._head_bytes:  # a part of a head: most come whole
+            if self._timer is None:
+                self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self._head_is_late)
+            if self._head_bytes > MAX_HEADER_BYTES:
+                self._answer(431, "headers_too_large", "the head of a request has at most 64 KiB")
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -66,6 +68,10 @@ class GuardedProtocol(HttpToolsProtocol):
         self._unread_bytes = 0
         self._stop_timer()
         super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        wire.offer(cycle)
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

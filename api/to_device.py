@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from api.auth import Scope
@@ -19,7 +18,7 @@ from api.body import read_document
 from api.dependencies import House, identify
 from api.errors import not_found
 from api.fields import Faults, Fields, kind_of
-from api.hot import sender_of, tell
+from api.hot import Told, sender_of, tell
 from api.idempotency import HEADER, read_key
 from api.push_shape import check_payload, read_collapse_id, read_wake
 from api.shape import read_category
@@ -58,7 +57,7 @@ def routes() -> list[Route]:
     return [Route(PATH, send_to_device, methods=["POST"], name="send_to_device")]
 
 
-async def send_to_device(request: Request) -> Response:
+async def send_to_device(request: Request) -> Told:
     """Take one push: 202 once it is in PostgreSQL. RequestRefused (404 unknown, 410 gone), Unavailable."""
     house: House = request.app.state.house
     request.scope["route_path"] = PATH
