@@ -18,7 +18,7 @@ from migrations.state import need_current_schema
 from plumbing.database import borrow
 from plumbing.health import Check
 from plumbing.resources import Resources, open_resources
-from plumbing.role import need_connection, need_redis, stop_by_signal, tell_ready
+from plumbing.role import need_connection, need_redis, settle, stop_by_signal, tell_ready
 from plumbing.secrets import Box
 from plumbing.settings import Settings
 
@@ -35,8 +35,10 @@ async def run(settings: Settings) -> None:
         house = await open_house(resources, stack)
         host, port = listener.getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        app = create_app(house)
+        settle()
         tell_ready("api", f"{url}/metrics", url=url)
-        await serve(create_app(house), listener, stop)
+        await serve(app, listener, stop)
 
 
 async def open_house(resources: Resources, stack: AsyncExitStack) -> House:

@@ -1,7 +1,8 @@
-"""What roles have in common as processes: a stop by signal, a ready line, a watchdog."""
+"""What roles have in common as processes: a stop by signal, a ready line, a watchdog, a garbage collector at ease."""
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -16,6 +17,10 @@ from domain.errors import CarillonError, Unavailable
 TICK_S = 1.0
 STALE_S = 60.0
 LATEST_END_S = 29.0
+
+YOUNG_OBJECTS = 50_000
+"""So many more are made than are gone before the garbage collector looks: a bulk request makes some tens of thousands,
+and nearly all of them go without its help."""
 
 
 class RoleStuck(CarillonError):
@@ -60,6 +65,16 @@ def tell_ready(role: str, metrics_url: str, *, url: str | None = None) -> None:
     """Say on standard output, in one line of JSON, that the role works now; `url` is its door, when it has one."""
     door = {} if url is None else {"url": url}
     print(json.dumps({"ready": role, **door, "metrics_url": metrics_url, "pid": os.getpid()}), flush=True)
+
+
+def settle() -> None:
+    """Leave out of every garbage collection to come what the process is built of.
+
+    Those 160,000 objects never go, and to look through them stops everything for 50 to 100 ms each time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, 20, 20)
 
 
 async def watch(stop: asyncio.Event, tick: Callable[[], str | None], *, stale_s: float = STALE_S) -> None:

@@ -21,7 +21,7 @@ from plumbing.database import borrow
 from plumbing.health import Check
 from plumbing.limiter import Limiter
 from plumbing.resources import Resources, open_resources
-from plumbing.role import end_in_time, need_connection, stop_by_signal, tell_ready, watch
+from plumbing.role import end_in_time, need_connection, settle, stop_by_signal, tell_ready, watch
 from plumbing.settings import Settings
 from plumbing.side_door import open_door
 from preferences.categories import Categories
@@ -70,6 +70,7 @@ async def run(
         )
         stack.push_async_callback(worker.stop)
         await worker.start()
+        settle()
         tell_ready("worker", f"{url}/metrics")
 
         def trouble() -> str | None:

@@ -20,7 +20,7 @@ from plumbing.broker.publisher import Publisher
 from plumbing.database import borrow
 from plumbing.health import Check
 from plumbing.resources import Resources, open_resources
-from plumbing.role import STALE_S, end_in_time, need_connection, stop_by_signal, tell_ready, watch
+from plumbing.role import STALE_S, end_in_time, need_connection, settle, stop_by_signal, tell_ready, watch
 from plumbing.settings import Settings
 from plumbing.side_door import open_door
 from preferences.categories import Categories
@@ -51,6 +51,7 @@ async def run(settings: Settings) -> None:
         url = await stack.enter_async_context(open_door(settings.metrics_port, checks))
         tasks = [asyncio.create_task(one.run(), name=type(one).__name__) for one in loops]
         stack.push_async_callback(_end, tasks)
+        settle()
         tell_ready("scheduler", f"{url}/metrics")
 
         def trouble() -> str | None:

@@ -17,7 +17,7 @@ from migrations.state import need_current_schema
 from plumbing.database import borrow
 from plumbing.health import Check
 from plumbing.resources import Resources, open_resources
-from plumbing.role import end_in_time, need_connection, need_redis, stop_by_signal, tell_ready
+from plumbing.role import end_in_time, need_connection, need_redis, settle, stop_by_signal, tell_ready
 from plumbing.settings import Settings
 from plumbing.side_door import open_door
 
@@ -46,6 +46,7 @@ async def run(settings: Settings) -> None:
         )
         host, port = listener.getsockname()[:2]
         url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+        settle()
         tell_ready("door", f"{metrics_url}/metrics", url=url)
         try:
             await _serve(serving, stop)

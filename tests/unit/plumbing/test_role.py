@@ -1,13 +1,14 @@
 """A role as a process: it stops when told, and ends by itself when it stands but does not work."""
 
 import asyncio
+import gc
 import json
 import time
 
 import pytest
 
 from domain.errors import Unavailable
-from plumbing.role import RoleStuck, need_connection, tell_ready, watch
+from plumbing.role import RoleStuck, need_connection, settle, tell_ready, watch
 
 
 class Line:
@@ -83,3 +84,15 @@ def test_the_ready_line_is_json_and_names_the_metrics(capsys: pytest.CaptureFixt
     line = json.loads(capsys.readouterr().out)
 
     assert (line["ready"], line["metrics_url"]) == ("worker", "http://127.0.0.1:1/metrics")
+
+
+def test_what_a_role_is_built_of_is_never_looked_through_again() -> None:
+    before = gc.get_threshold()
+    built = [object()]
+    try:
+        settle()
+        assert not any(each is built for each in gc.get_objects())
+        assert gc.get_freeze_count() > len(gc.get_objects())
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
