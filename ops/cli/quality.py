@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ops.cli.door import fail, say
+from ops.cli.side_by_side import run_in_turn, whole_suite
 from ops.stack.parts import Part
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ def register(app: typer.Typer) -> None:
 
 
 def test(context: typer.Context) -> None:
-    """Run the tests against real servers where they can be had; arguments go to pytest."""
+    """Run the tests against real servers where they can be had; arguments go to pytest.
+
+    Without arguments everything runs, as several processes side by side; servers that were named serve only one.
+    """
     if _may_install():
         _install_missing()
     missing, tools = _missing(), _missing_tools()
@@ -52,7 +56,9 @@ def test(context: typer.Context) -> None:
     if (missing or tools) and os.environ.get("CARILLON_REQUIRE_REAL") == "1":
         names = ", ".join([*(part.label for part in missing), *(tool.program for tool in tools)])
         fail(f"CARILLON_REQUIRE_REAL=1, but no real {names} was found or could be installed", code=1)
-    raise SystemExit(subprocess.run([_tool("pytest"), *context.args], cwd=_ROOT, check=False).returncode)
+    if context.args or any(os.environ.get(variable) for variable in _TEST_VARIABLES.values()):
+        raise SystemExit(subprocess.run([_tool("pytest"), *context.args], cwd=_ROOT, check=False).returncode)
+    raise SystemExit(run_in_turn(whole_suite(_tool("pytest")), _ROOT))
 
 
 def check() -> None:

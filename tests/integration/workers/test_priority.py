@@ -21,6 +21,7 @@ CRITICAL = 150
 EVERY_S = 0.05
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 async def test_critical_deliveries_hardly_wait_behind_ten_thousand_low_ones(stage: Stage, tenant: UUID) -> None:
     who = await person(stage.pool, tenant)
