@@ -14,7 +14,7 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractIncomingMessage, AbstractQueue
 
-DEADLINE_S = 10.0
+DEADLINE_S = 20.0
 QUORUM = {"x-queue-type": "quorum", "x-overflow": "reject-publish"}
 
 

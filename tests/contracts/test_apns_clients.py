@@ -167,7 +167,7 @@ async def close(client: APNs) -> None:
     """End its connections, and let them be gone."""
     connections = list(client.pool.connections)
     client.pool.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while any(connection in client.pool.connections for connection in connections):
             await asyncio.sleep(0.01)
 

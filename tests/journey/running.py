@@ -43,7 +43,7 @@ class Up:
 
     def await_healthy(self) -> dict[str, Any]:
         """Block until run.json is there; its content."""
-        wait_until(lambda: (self.folder / "run.json").exists() or self.process.poll() is not None, 60, self.said)
+        wait_until(lambda: (self.folder / "run.json").exists() or self.process.poll() is not None, 120, self.said)
         assert self.process.poll() is None, self.said()
         return self.run
 
@@ -55,7 +55,7 @@ class Up:
         """End it as Ctrl-C does."""
         if self.process.poll() is None:
             self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(60)
 
 
 def carillon(*args: str) -> list[str]:
@@ -79,7 +79,7 @@ def ask(
         env=environment(folder, more),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 

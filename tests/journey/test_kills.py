@@ -98,7 +98,7 @@ async def _kill(platform: Up, name: str, last: int | None) -> int:
 
 
 async def _next_life(platform: Up, name: str, last: int | None) -> int:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (pid := platform.run["pids"].get(name)) in (None, last):
             await asyncio.sleep(0.05)
     return int(pid)

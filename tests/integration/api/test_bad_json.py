@@ -1,6 +1,6 @@
 """Bodies that are no good JSON: each gets its 4xx with a pointer, and nothing reaches accept."""
 
-import time
+import select
 
 import pytest
 
@@ -102,13 +102,12 @@ def test_a_charset_other_than_utf_8_is_refused(door: Door) -> None:
 def test_22_a_slow_body_is_given_up_while_others_are_served(door: Door) -> None:
     with door.connect() as slow:
         slow.sendall(head("content-length: 100") + b"{")
-        begun = time.monotonic()
-        others = [door.post(GOOD).status for _ in range(5)]
-        others_took_s = time.monotonic() - begun
+        other = door.post(GOOD).status
+        was_answered = bool(select.select([slow], [], [], 0)[0])
         answer = read_answer(slow)
 
-    assert others == [202] * 5
-    assert others_took_s < 0.5
+    assert other == 202
+    assert not was_answered
     assert answer.status == 408
     assert answer.json()["reason"] == "body_too_slow"
 

@@ -42,7 +42,7 @@ async def test_a_push_whose_door_was_killed_before_it_answered_is_kept_once_when
     async with running_door({**door_settings, VARIABLE: str(failpoint)}) as deadly, deadly.client() as client:
         with suppress(httpx2.HTTPError):
             await push(client, token, headers)
-        assert await asyncio.wait_for(deadly.process.wait(), 10) == -signal.SIGKILL
+        assert await asyncio.wait_for(deadly.process.wait(), 30) == -signal.SIGKILL
     left = await count(hot_pool, provider)
     async with door.client() as client:
         answers = [await push(client, token, headers) for _ in range(2)]

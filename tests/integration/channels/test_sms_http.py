@@ -65,7 +65,7 @@ async def outcome_of(raw_answer: bytes, *, then_wait: bool = False) -> Outcome:
         writer.close()
         await writer.wait_closed()
 
-    async with serving(conversation) as url, asyncio.timeout(5):
+    async with serving(conversation) as url, asyncio.timeout(20):
         channel = HttpSmsChannel(url, sms_from="Carillon", timeout_s=1.0)
         [outcome] = await channel.send([outgoing(PHONE)])
         await channel.close()
@@ -166,7 +166,7 @@ async def test_the_simulated_provider_reports_later_with_a_good_signature(
     async with (
         serving(conversation) as url,
         simulated_providers(tmp_path, callback_url=url, callback_secret=SECRET) as providers,
-        asyncio.timeout(5),
+        asyncio.timeout(20),
     ):
         channel = HttpSmsChannel(providers.sms_url, sms_from="Carillon")
         [outcome] = await channel.send([delivery])

@@ -186,7 +186,7 @@ async def stubborn(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, a
 
 
 async def outcome_of(conversation: Conversation) -> Outcome:
-    async with hostile(conversation) as channel, asyncio.timeout(5):
+    async with hostile(conversation) as channel, asyncio.timeout(20):
         [outcome] = await channel.send([outgoing("ok@example.com")])
         return outcome
 

@@ -153,7 +153,7 @@ async def test_a_lane_without_room_is_left_to_the_relay(
 async def test_what_rabbitmq_confirmed_is_written_down(batcher: Batcher, hot_pool: asyncpg.Pool, tenant: UUID) -> None:
     await batcher.submit(an_item(a_sender(tenant)))
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not await hot_pool.fetchval("SELECT published_at FROM outbox WHERE tenant_id = $1", tenant):
             await asyncio.sleep(0.05)
         watch_at = await hot_pool.fetchval("SELECT watch_at FROM outbox WHERE tenant_id = $1", tenant)

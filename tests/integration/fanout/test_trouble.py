@@ -39,7 +39,7 @@ async def a_held_window(pool: asyncpg.Pool, holder: Accepted) -> AsyncIterator[a
 async def seen_waiting(pool: asyncpg.Pool, *, tries: int) -> None:
     """Return when so many transactions were seen waiting for a window, one after the other."""
     seen: set[object] = set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while len(seen) < tries:
             seen |= {row["xact_start"] for row in await pool.fetch(_WAITING)}
 
@@ -77,7 +77,7 @@ async def test_everybody_is_answered_when_the_last_try_finds_what_cannot_be_kept
         )
         await seen_waiting(hot_pool, tries=3)
         await held.rollback()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             bad, duplicate = await together
 
     assert getattr(bad, "reason", bad) == "data_rejected"

@@ -23,7 +23,7 @@ async def gateway(environment: dict[str, str]) -> AsyncIterator[tuple[asyncio.su
     try:
         assert process.stdout is not None
         said: dict[str, Any] = {}
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while "ready" not in said:
                 line = await process.stdout.readline()
                 assert line, (await process.stderr.read() if process.stderr else b"").decode()

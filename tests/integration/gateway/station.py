@@ -36,7 +36,7 @@ from plumbing.broker.topology import RECEIPTS_QUEUE, gateway_queue
 from plumbing.cache import Cache
 from tests.integration.devices import SEAL, a_device, an_app
 
-PATIENCE_S = 15.0
+PATIENCE_S = 30.0
 
 
 async def until(is_so: Callable[[], bool], what: str = "the condition") -> None:

@@ -17,7 +17,7 @@ from tests.integration.gateway.station import Running, Station, a_frame, id_of, 
 
 async def end_of(socket: ClientConnection) -> int:
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 await socket.recv()
     except ConnectionClosed:
@@ -49,7 +49,7 @@ def raw_frame(payload: bytes, first_byte: int, *, mask: bytes = b"\0\0\0\0", is_
 
 async def raw_end(reader: asyncio.StreamReader) -> int:
     """The close code of a raw connection; 1006 when it was cut without one."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             try:
                 head = await reader.readexactly(2)

@@ -21,7 +21,7 @@ async def test_a_gateway_is_ready_and_healthy_and_counts_its_devices(
         side_door = ready["metrics_url"].removesuffix("/metrics")
         assert (await ask(side_door, "/health/ready"))[0] == 200
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while "apns_active_device_connections 1.0" not in (await ask(side_door, "/metrics"))[1]:
                 await asyncio.sleep(0.1)
         await phone.hang_up()

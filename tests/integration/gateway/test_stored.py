@@ -148,7 +148,7 @@ async def test_a_node_announces_its_devices_again_when_redis_has_forgotten_them(
     async def is_known() -> bool:
         return bool(await station.presence.where([phone.device]))
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await is_known():
             await asyncio.sleep(0.1)
     await phone.hang_up()
@@ -189,7 +189,7 @@ async def test_gateways_are_listed_with_those_of_the_home_region_first(station: 
         a_node(station, amqp_url, name="s", region="south") as south,
     ):
         phone = await station.phone()
-        async with asyncio.timeout(12):
+        async with asyncio.timeout(30):
             while len((await phone.log_in(north.url, region="south")).greeting["gateways"]) < 2:
                 await phone.hang_up()
                 await asyncio.sleep(0.5)

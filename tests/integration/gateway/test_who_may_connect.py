@@ -16,7 +16,7 @@ PAGE = "https://app.example.com"
 
 async def end_of(socket: ClientConnection) -> int:
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 await socket.recv()
     except ConnectionClosed:

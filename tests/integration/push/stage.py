@@ -32,7 +32,7 @@ from templates.catalog import SHIPPED, Catalog
 from tests.integration.push.fleet import SEAL
 from tests.integration.push.people import kept
 from tests.integration.tracking.builders import status_of
-from tests.integration.workers.stage import Lowest, eventually
+from tests.integration.workers.stage import PATIENCE_S, Lowest, eventually
 from tracking.claim import Claimed, Stale
 from tracking.events import EventKind
 from tracking.rows import Records
@@ -171,7 +171,7 @@ class PushStage:
         assert len(await publish_now(self.publisher, made.outbox)) == len(made.outbox)
         return ids
 
-    async def reaches(self, delivery: UUID, status: DeliveryStatus, *, within_s: float = 10) -> None:
+    async def reaches(self, delivery: UUID, status: DeliveryStatus, *, within_s: float = PATIENCE_S) -> None:
         """Wait until a delivery stands there."""
 
         async def stands() -> bool:

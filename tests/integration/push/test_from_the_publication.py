@@ -44,7 +44,7 @@ async def reached(push: PushStage, intake: Intake, tenant: UUID, title: str) -> 
         open_ = {S.QUEUED.code, S.SENDING.code}
         return not open_ & {row["status"] for row in await planned(push.pool, broadcast)}
 
-    await eventually(is_over, within_s=20, what=f"the end of {title}")
+    await eventually(is_over, within_s=40, what=f"the end of {title}")
     return broadcast
 
 

@@ -83,7 +83,7 @@ async def test_a_device_that_logs_in_after_the_worker_has_looked_again_finds_the
         crew = push.crew()
         async with push.worker(replace(crew, announce=announce_and_say)):
             [one] = await push.accept(pushes(owner))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await has_looked.wait()
             await gateway.login(owner.device)
             found = await read_mailbox(push, owner.device)
@@ -198,13 +198,13 @@ async def test_old_ones_acknowledged_while_newer_ones_take_their_place_are_deliv
         for device, one in zip(owner.devices, older, strict=True):
             await gateway.report(ReceiptKind.DELIVERED, (device, one))
         for one in newer:
-            await push.reaches(one, S.STORED, within_s=20)
+            await push.reaches(one, S.STORED, within_s=40)
 
         async def have_ended() -> bool:
             statuses = {(await push.row(one))["status"] for one in older}
             return statuses <= {S.DELIVERED.code, S.COLLAPSED.code}
 
-        await eventually(have_ended, within_s=20, what="the older ones' ends")
+        await eventually(have_ended, within_s=40, what="the older ones' ends")
 
     assert await push.mail(*owner.devices) == newer
 

@@ -194,7 +194,7 @@ async def test_what_redis_could_not_be_told_is_told_when_it_is_back(
     await bridge.mend()
 
     assert [each.id for each in (await here.find([wanted]))[wanted]] == [device_id]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not (await elsewhere.find([wanted]))[wanted]:
             await asyncio.sleep(0.05)
 

@@ -15,6 +15,7 @@ from ops.stack.parts import NotStarted
 from ops.stack.programs import Program
 from ops.stack.supervisor import Stage, Supervisor
 from ops.stack.unit import Unit
+from tests.journey.running import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 STUBBORN = (
@@ -31,7 +32,7 @@ def unit(name: str, code: str, folder: Path, *, word: str = "") -> Unit:
     return Unit(name, (program,), lambda: word in log.read_text())
 
 
-async def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], within_s: float = 30.0) -> None:
     """Await `condition`."""
     async with asyncio.timeout(within_s):
         while not condition():  # it is other processes that change it
@@ -98,13 +99,13 @@ def test_when_up_is_killed_the_guardian_ends_whatever_is_left(code: str, tmp_pat
     assert guardian.stdin is not None
     child = unit("child", code, tmp_path, word="\n")
     child.start()
-    child.await_ready(10)
+    child.await_ready(60)
     pid = child.pids["child"]
     family = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
 
     guardian.stdin.write(f"{pid} {int(signal.SIGTERM)}\n")
     guardian.stdin.close()
 
-    assert guardian.wait(8) == 0
+    assert guardian.wait(30) == 0
     child.stop()
-    assert [pid for pid in family if is_alive(pid)] == []
+    wait_until(lambda: not any(is_alive(pid) for pid in family), 30, lambda: f"still alive of {family}")

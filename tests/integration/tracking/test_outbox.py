@@ -71,7 +71,7 @@ async def test_a_worker_is_not_held_up_by_a_relay_that_waits_for_the_broker(
     async with hot_pool.acquire() as relay, relay.transaction():
         rows = await outbox.due(relay, [LANE], 100)
         won = await claim(hot_pool, rows[-1].delivery_ids, lease_s=20)
-        await asyncio.wait_for(finish(hot_pool, [finished(won.claimed[0])]), 2)
+        await asyncio.wait_for(finish(hot_pool, [finished(won.claimed[0])]), 10)
         assert await outbox_ids(hot_pool, made)
         await outbox.mark_published(relay, [row.id for row in rows])
 

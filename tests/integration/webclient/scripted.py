@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from domain.ids import uuid7
 
-WITHIN_S = 10.0
+WITHIN_S = 30.0
 
 
 class Told(NamedTuple):

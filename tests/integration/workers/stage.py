@@ -30,6 +30,9 @@ from workers import quarantine
 from workers.crew import Crew
 from workers.worker import Worker
 
+PATIENCE_S = 30.0
+"""More than anything here takes by itself: the lease of a leader that was killed is 15 s, a beat 5 s."""
+
 
 class ScriptedChannels:
     """Answers by script, per delivery and in order; without one, everything is sent. Remembers each call."""
@@ -160,7 +163,7 @@ class Stage:
             target = await amqp_channel.get_exchange(exchange)
             await target.publish(Message(body, delivery_mode=DeliveryMode.PERSISTENT), routing_key)
 
-    async def reaches(self, delivery: UUID, status: DeliveryStatus, *, within_s: float = 10) -> None:
+    async def reaches(self, delivery: UUID, status: DeliveryStatus, *, within_s: float = PATIENCE_S) -> None:
         """Wait until a delivery stands there."""
 
         async def stands() -> bool:
@@ -184,7 +187,7 @@ class Stage:
 
 
 async def eventually(
-    condition: Callable[[], Awaitable[bool]], *, within_s: float = 10, what: str = "the condition"
+    condition: Callable[[], Awaitable[bool]], *, within_s: float = PATIENCE_S, what: str = "the condition"
 ) -> None:
     """Wait until `condition` answers True; fail when it does not in time."""
     deadline = time.monotonic() + within_s

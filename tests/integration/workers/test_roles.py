@@ -53,7 +53,7 @@ async def running(role: str, environment: dict[str, str]) -> AsyncIterator[async
 async def ready_line(process: asyncio.subprocess.Process) -> dict[str, str]:
     """The first line that says ready."""
     assert process.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while line := await process.stdout.readline():
             said = json.loads(line)
             if "ready" in said:
@@ -114,6 +114,6 @@ async def test_scheduler_and_worker_together_bring_a_test_delivery_to_its_end(
     async with running("scheduler", environment) as scheduler, running("worker", environment) as worker:
         await ready_line(scheduler)
         await ready_line(worker)
-        await stage.reaches(one, DeliveryStatus.SENT, within_s=15)
+        await stage.reaches(one, DeliveryStatus.SENT, within_s=40)
 
     assert await stage.pool.fetchval("SELECT provider FROM deliveries WHERE id = $1", one) == "simulated"
