@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     worker_slots: int = Field(32, ge=1, le=1024, description="provider calls in flight per channel and process")
     retention_months: int = Field(13, ge=1, le=120, description="older partitions are dropped")
     data_path: Path = Field(Path(".data"), description="folder of `up`: local servers, keys, logs, what runs")
+    call_tree_path: Path | None = Field(None, description="folder; a role then samples its calls between two SIGUSR2")
     template_path: Path | None = Field(None, description="folder of messages beside the shipped ones")
 
     def need(self, name: str) -> str:

@@ -6,11 +6,16 @@ import secrets
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ops.bench.agreement import insist
 from ops.bench.crowd import Crowd, a_crowd
 from ops.bench.noise import Noise, listen
+from ops.bench.peer import Heard, Sent
 from ops.bench.posts import post_all
 from ops.bench.quantiles import quantile
 from ops.bench.sides import Side, cpu_s, resident_bytes
+
+Times = dict[str, float]
+"""Of notifications by their ids: monotonic seconds."""
 
 AT_ONCE = 200
 _SETTLE_S = 1.0
@@ -70,8 +75,8 @@ async def measure(side: Side, plan: Plan) -> Figures:
     figures, run = Figures(side.name, listen()), secrets.token_hex(4)
     async with a_crowd() as crowd:
         await _fill(side, crowd, plan, run, figures)
-        await _send(side, crowd, plan, run, figures)
-        await _storm(side, crowd, plan, run, figures)
+        await _agree(side, await _send(side, crowd, plan, run, figures), twice=figures.twice)
+        await _agree(side, await _storm(side, crowd, plan, run, figures))
         await _blast(side, crowd, plan, run, figures)
     return figures
 
@@ -90,7 +95,15 @@ async def _fill(side: Side, crowd: Crowd, plan: Plan, run: str, figures: Figures
     figures.idle_cpu_us = (cpu_s(side.pid) - cpu_there_s) * 1e6 / count / _IDLE_S
 
 
-async def _send(side: Side, crowd: Crowd, plan: Plan, run: str, figures: Figures) -> None:
+async def _agree(side: Side, told: tuple[Times, Times], *, twice: int = 0) -> None:
+    """Disagreement when a side with a database has lost one. In a storm one may come twice: its ack was lost."""
+    asked, heard_at = told
+    kept = await side.kept(asked)
+    if kept is not None:
+        insist(side.name, Sent(asked), kept, Heard({name: heard_at[name] for name in heard_at if name in asked}, twice))
+
+
+async def _send(side: Side, crowd: Crowd, plan: Plan, run: str, figures: Figures) -> tuple[Times, Times]:
     await crowd.listen()
     asked = await _post(side, plan, run, per_s=plan.per_s, for_s=plan.sends_s)
     heard = await crowd.heard(len(asked), side.patience_s)
@@ -99,9 +112,10 @@ async def _send(side: Side, crowd: Crowd, plan: Plan, run: str, figures: Figures
     )
     figures.sent, figures.arrived, figures.twice = len(asked), len(took_ms), heard["twice"]
     figures.latency_p50_ms, figures.latency_p99_ms = quantile(took_ms, 0.5), quantile(took_ms, 0.99)
+    return asked, heard["heard_at"]
 
 
-async def _storm(side: Side, crowd: Crowd, plan: Plan, run: str, figures: Figures) -> None:
+async def _storm(side: Side, crowd: Crowd, plan: Plan, run: str, figures: Figures) -> tuple[Times, Times]:
     await crowd.listen()
     await crowd.drop()
     async with asyncio.TaskGroup() as group:
@@ -113,6 +127,7 @@ async def _storm(side: Side, crowd: Crowd, plan: Plan, run: str, figures: Figure
     figures.codes = back.result()["codes"]
     figures.storm_sent, figures.storm_arrived = len(asked), len(asked.keys() & heard["heard_at"].keys())
     figures.twice += heard["twice"]
+    return asked, heard["heard_at"]
 
 
 async def _blast(side: Side, crowd: Crowd, plan: Plan, run: str, figures: Figures) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import platform
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -13,7 +12,6 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
-from redis.asyncio import Redis
 
 from domain.clock import utc_now
 from domain.delivery import DeliveryStatus
@@ -22,8 +20,8 @@ from ops.bench.crowd import Crowd, a_crowd
 from ops.bench.peer import Heard, Kept, Sent, Wish
 from ops.bench.platform_side import NotMeasurable, PlatformSide, a_platform, user_of
 from ops.bench.posts import NO_ANSWER, NOT_ASKED, Post, Posted, post_all
+from ops.bench.versions import versions_of
 from ops.stack.database import connected
-from plumbing.broker.connection import connect
 from plumbing.settings import Settings
 
 AT_ONCE = 200
@@ -70,22 +68,7 @@ class PlatformPeer:
 
     async def versions(self) -> dict[str, str]:
         """PostgreSQL, Redis, RabbitMQ and Python."""
-        run = self.side.run
-        postgres = str(await self._conn.fetchval("SHOW server_version")).split()[0]
-        async with Redis.from_url(run.redis_url) as client:
-            redis = str((await client.info("server")).get("redis_version", "?"))
-        connection = await connect(run.amqp_url, "carillon bench")
-        try:
-            told: Any = getattr(connection.transport and connection.transport.connection, "server_properties", {})
-        finally:
-            await connection.close()
-        broker = told.get("version", "?")
-        return {
-            "PostgreSQL": postgres,
-            "Redis": redis if run.stack["redis"] != "embedded" else f"fakeredis as {redis}",
-            "RabbitMQ": broker.decode() if isinstance(broker, bytes) else str(broker),
-            "Python": platform.python_version(),
-        }
+        return await versions_of(self.side.run)
 
     async def prepare(self, recipients: int) -> None:
         """Register a user's device for each, and bring them all to hello. NotMeasurable when some do not come."""

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -11,10 +11,13 @@ from uuid import UUID
 
 from channels.push.wire import Frame, encode_frames, notification_frame
 from domain.clock import utc_now
+from domain.delivery import DeliveryStatus
 from domain.errors import CarillonError
 from domain.ids import uuid7
+from ops.bench.peer import Kept
 from ops.bench.posts import Post, Posted, post_all
 from ops.bench.tokens import device_token
+from ops.stack.database import connected
 from ops.stack.home import Run
 from ops.stack.parts import StackChoice
 from ops.stack.platform import running
@@ -27,6 +30,7 @@ ALERT = {"aps": {"alert": {"title": "Your parcel", "body": "It has left the ware
 _REGISTERED = (200, 201)
 _TRIES = 5
 _FULL_S = 0.02
+_LOOK_EVERY_S = 0.25
 _LIFE = timedelta(hours=1)
 
 
@@ -87,6 +91,18 @@ class PlatformSide:
     def sent_id(self, post: Post, posted: Posted) -> str | None:  # noqa: ARG002  # the answer says it
         """The delivery's id."""
         return str(json.loads(posted.body)["deliveries"][0]["id"]) if posted.status == 202 else None
+
+    async def kept(self, names: Collection[str]) -> Kept:
+        """Their deliveries by status, when all are final or patience is over."""
+        deadline, query = time.monotonic() + self.patience_s, "SELECT id, status FROM deliveries WHERE id = ANY($1)"
+        final = DeliveryStatus.DELIVERED
+        async with connected(self.run.database_url) as conn:
+            while True:
+                rows = await conn.fetch(query, [UUID(name) for name in names])
+                if all(row["status"] == final.code for row in rows) or time.monotonic() > deadline:
+                    break
+                await asyncio.sleep(_LOOK_EVERY_S)
+        return Kept({str(row["id"]): DeliveryStatus.of(row["status"]).value for row in rows}, frozenset({final}))
 
     async def blast(self, run: str, devices: int, frames: int) -> None:  # noqa: ARG002  # it knows its devices
         """Put the frames into the gateway's queue, as workers do; made beforehand, so that only they are measured."""

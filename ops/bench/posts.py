@@ -17,7 +17,7 @@ _CONNECTIONS = 32
 _TIMEOUT_S = 15.0
 _LOOK_EVERY_S = 0.25
 _AGAIN_S = 0.1
-_OPENED_WITHIN_S = 5.0
+_OPENED_WITHIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,16 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import jwt
 
 from api.apns.keys import new_pair, store_key
+from domain.clock import utc_now
+from domain.delivery import OPEN, DeliveryStatus
 from domain.errors import Misconfigured
+from domain.ids import first_id_at
+from ops.bench.agreement import Disagreement
 from ops.bench.noise import Noise, listen
 from ops.bench.platform_side import ALERT, NotMeasurable, PlatformSide
 from ops.bench.tokens import device_token
@@ -22,6 +27,8 @@ from ops.stack.home import Run
 from ops.stack.seed import BUNDLE, TENANT
 
 _WITHIN_S = 120.0
+_REST_WITHIN_S = 60.0
+_LOOK_EVERY_S = 0.25
 _TEAM = "BENCH00000"
 _FINISHED = re.compile(r"finished in ([\d.]+)(ms|s), ([\d.]+) req/s")
 _CODES = re.compile(r"status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx")
@@ -39,7 +46,7 @@ class DoorPlan:
 
 @dataclass(frozen=True, slots=True)
 class DoorFigures:
-    """What was measured. `kept` are the notifications that PostgreSQL has of it: as many as were taken."""
+    """What was measured. `statuses`: the deliveries in PostgreSQL, all at rest; as many as were taken."""
 
     noise: Noise
     took_s: float
@@ -47,6 +54,7 @@ class DoorFigures:
     taken: int
     refused: int
     kept: int
+    statuses: dict[str, int]
 
     def document(self) -> dict[str, Any]:
         """For `--json`."""
@@ -55,7 +63,7 @@ class DoorFigures:
     def __str__(self) -> str:
         return (
             f"{self.per_s:,.0f} pushes/s through one provider door: {self.taken:,} taken, {self.refused:,} refused, "
-            f"{self.kept:,} kept, in {self.took_s:.1f} s\n{self.noise}"
+            f"{_listed(self.statuses)} in the database, in {self.took_s:.1f} s\n{self.noise}"
         )
 
 
@@ -70,19 +78,25 @@ async def measure_door(side: PlatformSide, run: Run, plan: DoorPlan, folder: Pat
     uris, body = folder / "uris", folder / "body"
     uris.write_text("\n".join(f"{run.provider_url}/3/device/{device_token(name, n)}" for n in range(plan.devices)))
     body.write_text(json.dumps(ALERT))
-    before = await _count(run)
+    since = first_id_at(utc_now())
     said = await _load(program, plan, uris, body, bearer)
     finished, codes = _FINISHED.search(said), _CODES.search(said)
     if finished is None or codes is None:
         raise NotMeasurable(f"h2load did not finish: {said[-300:]}")
     taken = int(codes[1])
+    statuses = await _at_rest(run, since)
+    kept = sum(statuses.values())
+    if kept != taken or any(status in OPEN for status in statuses):
+        found = _listed(statuses) or "nothing"
+        raise Disagreement(f"door: the ledgers do not agree: {taken:,} taken, in the database {found}")
     return DoorFigures(
         noise,
         took_s=float(finished[1]) / (1000 if finished[2] == "ms" else 1),
         per_s=float(finished[3]) * taken / plan.pushes,
         taken=taken,
         refused=plan.pushes - taken,
-        kept=await _count(run) - before,
+        kept=kept,
+        statuses=statuses,
     )
 
 
@@ -110,6 +124,19 @@ async def _signed(run: Run) -> str:
     return jwt.encode({"iss": _TEAM, "iat": int(time.time())}, pair.private_pem, "ES256", {"kid": key_id})
 
 
-async def _count(run: Run) -> int:
+async def _at_rest(run: Run, since: UUID) -> dict[str, int]:
+    """Deliveries by status once there is nothing more to do for any of them, or as they are after a while."""
+    deadline = time.monotonic() + _REST_WITHIN_S
     async with connected(run.database_url) as conn:
-        return int(await conn.fetchval("SELECT count(*) FROM notifications"))
+        while True:
+            rows = await conn.fetch(
+                "SELECT status, count(*) FROM deliveries WHERE id >= $1 GROUP BY status ORDER BY status", since
+            )
+            statuses = {DeliveryStatus.of(row["status"]).value: int(row["count"]) for row in rows}
+            if not any(status in OPEN for status in statuses) or time.monotonic() > deadline:
+                return statuses
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def _listed(statuses: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {status}" for status, count in statuses.items())

@@ -53,9 +53,9 @@ async def one_round(peer: Peer, wish: Wish, *, settle_s: float = SETTLE_S) -> Ro
         raise NotAccepted(
             f"{peer.name} refused {sent.refused:,} of {wish.count:,}: {sent.words or 'nothing was taken'}"
         )
-    await peer.settled(sent, within_s=settle_s)
+    is_over = await peer.settled(sent, within_s=settle_s)
     kept, heard = await peer.kept(), await peer.heard()
-    insist(peer.name, sent, kept, heard)
+    insist(peer.name if is_over else f"{peer.name}, not at an end after {settle_s:.0f} s", sent, kept, heard)
     return measured(wish, sent, kept, heard, epoch=epoch)
 
 

@@ -4,12 +4,13 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
 from domain.ids import uuid7
+from ops.bench.peer import Kept
 from ops.bench.posts import Post, Posted, post_all
 from ops.bench.tokens import device_token
 from ops.stack.ports import free_port
@@ -45,6 +46,9 @@ class Side(Protocol):
     def sent_id(self, post: Post, posted: Posted) -> str | None:
         """Under which id the device will see it; None when it was not accepted."""
 
+    async def kept(self, names: Collection[str]) -> Kept | None:
+        """What the database has of these, once each has its final status or patience is over; None without one."""
+
     @property
     def api_url(self) -> str: ...
 
@@ -78,6 +82,9 @@ class RelaySide:
     def sent_id(self, post: Post, posted: Posted) -> str | None:
         """The id that stands in the frame."""
         return str(json.loads(post.body)["id"]) if posted.status == 202 else None
+
+    async def kept(self, names: Collection[str]) -> None:
+        """The relay keeps nothing."""
 
     async def blast(self, run: str, devices: int, frames: int) -> None:  # noqa: ARG002  # the relay knows its devices
         """One request; the relay sends by itself."""

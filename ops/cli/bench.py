@@ -7,22 +7,19 @@ import resource
 import shutil
 import signal
 import tempfile
-from collections.abc import Coroutine
 from contextlib import suppress
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ops.bench.asked import ROLES, Asked, Scenario
 from ops.cli.door import fail, say, settings
 
 if TYPE_CHECKING:
-    from ops.bench.gateway import Figures, Plan
-    from ops.bench.pushes import DoorFigures, DoorPlan
+    from ops.bench.result import Result
     from plumbing.settings import Settings
 
-_T = TypeVar("_T")
 _SPARE_FILES = 1000
 _TOLD = {
     "CARILLON_GATEWAY_HANDSHAKES_PER_S": "4000",
@@ -35,103 +32,93 @@ _TOLD = {
 """Limits that protect a platform from strangers would be all that is measured."""
 
 
-class Scenario(StrEnum):
-    """What can be measured."""
-
-    GATEWAY = "gateway"
-    DOOR = "door"
-
-
 def register(app: typer.Typer) -> None:
     """Add the verb to `app`."""
     app.command()(bench)
 
 
 def bench(
-    scenario: Annotated[Scenario, typer.Argument(help="What to measure.")] = Scenario.GATEWAY,
-    devices: Annotated[int, typer.Option(min=10, help="Devices connected at once.")] = 10_000,
-    frames: Annotated[int, typer.Option(min=100, help="Frames for the speed of the server alone.")] = 100_000,
-    pushes: Annotated[int, typer.Option(min=100, help="Pushes through the provider door.")] = 10_000,
+    scenario: Annotated[Scenario, typer.Argument(help="What to measure.")] = Scenario.SINGLE,
+    count: Annotated[int | None, typer.Option(min=1, help="Notifications: single, bulk, door.")] = None,
+    connections: Annotated[int | None, typer.Option(min=1, max=1000, help="At the API: single, bulk, latency.")] = None,
+    devices: Annotated[int | None, typer.Option(min=10, help="Devices connected at once.")] = None,
+    rate: Annotated[list[float] | None, typer.Option(min=1, help="Per second, once or more: latency.")] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, max=600, help="For each rate: latency.")] = 10.0,
+    within: Annotated[float, typer.Option(min=1, max=3600, help="Deadline of each phase, in seconds.")] = 60.0,
+    frames: Annotated[int, typer.Option(min=100, help="Frames for the speed of the server alone: gateway.")] = 100_000,
+    profile: Annotated[bool, typer.Option(help="Processor time per notification and role.")] = False,
+    call_tree: Annotated[str | None, typer.Option(help=f"Write the calls of a role: {', '.join(ROLES)}.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON alone on standard output.")] = False,
 ) -> None:
-    """Measure the platform here, beside what one would take instead, in the same run."""
-    from ops.bench.gateway import Plan  # lazy
-
-    if scenario is Scenario.DOOR:
-        _door(pushes, as_json=as_json)
-        return
-    most = _open_files() - _SPARE_FILES
-    if devices > most:
-        fail(f"{devices} devices need as many open files, and this machine allows {most}: raise `ulimit -Hn`")
-    plan = Plan(devices=devices, frames=frames)
-    sides = _run(_gateway(settings(), plan))
+    """Measure the platform here, on servers of its own; a run whose ledgers do not agree ends with code 2."""
+    asked = Asked(
+        scenario,
+        count=count,
+        connections=connections,
+        devices=devices,
+        rates=tuple(rate or Asked(scenario).rates),
+        seconds=seconds,
+        within_s=within,
+        frames=frames,
+        with_profile=profile,
+        call_tree_of=call_tree,
+    )
+    _refuse_impossible(asked)
+    result = _run(settings(), asked)
     if as_json:
-        typer.echo(json.dumps({"plan": _document(plan), "sides": [side.document() for side in sides]}))
+        typer.echo(json.dumps(result.document(), allow_nan=False))
         return
-    from rich.console import Console  # lazy
+    from rich.console import Console  # lazy: half of a `--help`
 
-    from ops.bench.report import show
+    console = Console(highlight=False, width=120)
+    result.show(console)
+    console.print("\n" + ", ".join(f"{name} {version}" for name, version in result.versions.items()), style="dim")
 
-    show(Console(highlight=False, width=120), plan, sides)
+
+def _refuse_impossible(asked: Asked) -> None:
+    if asked.call_tree_of is not None and asked.call_tree_of not in ROLES:
+        fail(f"--call-tree {asked.call_tree_of}: one of {', '.join(ROLES)}")
+    most = _open_files() - _SPARE_FILES
+    if asked.devices is not None and asked.devices > most:
+        fail(f"{asked.devices} devices need as many open files, and this machine allows {most}: raise `ulimit -Hn`")
 
 
-def _door(pushes: int, *, as_json: bool) -> None:
-    from ops.bench.platform_side import a_platform
-    from ops.bench.pushes import DoorPlan, measure_door  # lazy: the client's and the servers' worlds
+def _run(chosen: "Settings", asked: Asked) -> "Result":
+    """Measure in a folder that is gone afterwards, however it ends; SIGTERM and SIGINT end it in order."""
+    caught: list[int] = []
 
-    plan = DoorPlan(pushes=pushes)
+    async def measured() -> "Result":
+        from ops.bench.scenarios import SCENARIOS  # lazy: the client's and the servers' worlds
 
-    async def measured(chosen: "Settings") -> "DoorFigures":
-        _prepare()
+        _prepare(caught)
         folder = Path(tempfile.mkdtemp(prefix="carillon-bench-"))
         try:
-            say(f"{pushes:,} pushes on {plan.connections} connections: less than a minute")
-            async with a_platform(chosen, folder) as platform:
-                return await measure_door(platform, platform.run, plan, folder)
+            return await SCENARIOS[asked.scenario](asked, chosen, folder, say)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    figures = _run(measured(settings()))
-    if as_json:
-        typer.echo(json.dumps({"plan": _document(plan), "figures": figures.document()}))
-    else:
-        typer.echo(str(figures))
-
-
-async def _gateway(chosen: "Settings", plan: "Plan") -> "list[Figures]":
-    from ops.bench.gateway import measure  # lazy: the client's and the servers' worlds
-    from ops.bench.platform_side import a_platform
-    from ops.bench.sides import a_relay
-
-    _prepare()
-    folder = Path(tempfile.mkdtemp(prefix="carillon-bench-"))
-    try:
-        say(f"Carillon with {plan.devices:,} devices: a minute or two")
-        async with a_platform(chosen, folder) as platform:
-            sides = [await measure(platform, plan)]
-        for deflate in (True, False):
-            async with a_relay(folder, deflate=deflate) as relay:
-                say(f"{relay.name}, the same")
-                sides.append(await measure(relay, plan))
-        return sides
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _run(work: Coroutine[Any, Any, _T]) -> _T:
     with asyncio.Runner(loop_factory=_loop_factory) as runner:
         try:
-            return runner.run(work)
+            return runner.run(measured())
         except asyncio.CancelledError:
-            raise SystemExit(128 + signal.SIGTERM) from None
+            raise SystemExit(128 + (caught or [signal.SIGTERM])[0]) from None
 
 
-def _prepare() -> None:
+def _prepare(caught: list[int] | None = None) -> None:
     """Tell the roles that are started here what they may do, and clear up when we are asked to end."""
     os.environ.update(_TOLD)
-    task = asyncio.current_task()
-    if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def end(number: int) -> None:
+        for again in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(again, lambda: None)  # once is enough: what follows is the clearing up
+        if caught is not None:
+            caught.append(number)
+        if task is not None:
+            task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end, number)
 
 
 def _open_files() -> int:
@@ -142,13 +129,7 @@ def _open_files() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def _document(plan: "Plan | DoorPlan") -> dict[str, object]:
-    from dataclasses import asdict  # lazy
-
-    return asdict(plan)
-
-
 def _loop_factory() -> asyncio.AbstractEventLoop:
-    import uvloop  # lazy
+    import uvloop  # lazy: only whoever measures
 
     return uvloop.new_event_loop()

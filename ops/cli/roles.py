@@ -118,10 +118,12 @@ def migrate() -> None:
 
 
 def _run(name: str, role: "Callable[[Settings], Coroutine[Any, Any, None]]") -> None:
-    from plumbing.log import configure  # lazy: structlog
+    from plumbing.call_tree import offer_call_tree  # lazy, with what follows: structlog
+    from plumbing.log import configure
 
     chosen = settings()
     configure(chosen, name)
+    offer_call_tree(name, chosen.call_tree_path)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(role(chosen))
 

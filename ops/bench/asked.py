@@ -1,0 +1,34 @@
+"""What `carillon bench` was asked for: the scenario and its options, as they stand on the command line."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+ROLES = ("api", "worker", "gateway", "scheduler")
+"""Those whose calls can be sampled."""
+
+
+class Scenario(StrEnum):
+    """What can be measured."""
+
+    SINGLE = "single"
+    BULK = "bulk"
+    LATENCY = "latency"
+    RENDER = "render"
+    GATEWAY = "gateway"
+    DOOR = "door"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """All options; each scenario takes those that concern it. None: as the scenario has it."""
+
+    scenario: Scenario
+    count: int | None = None
+    connections: int | None = None
+    devices: int | None = None
+    rates: tuple[float, ...] = (300.0, 500.0)
+    seconds: float = 10.0
+    within_s: float = 60.0
+    frames: int = 100_000
+    with_profile: bool = False
+    call_tree_of: str | None = None
