@@ -15,7 +15,7 @@ from channels.push.presence import Presence
 from channels.push.tokens import Tokens
 from fanout.accept import peek
 from migrations.state import need_current_schema
-from plumbing.database import borrow
+from plumbing.database import borrow, open_engine
 from plumbing.health import Check
 from plumbing.resources import Resources, open_resources
 from plumbing.role import need_connection, need_redis, settle, stop_by_signal, tell_ready
@@ -46,6 +46,8 @@ async def open_house(resources: Resources, stack: AsyncExitStack) -> House:
     accepting = await open_accepting(resources, stack, "carillon api publishing")
     settings, pool, cache, intake = resources.settings, resources.hot_pool, resources.cache, accepting.intake
     apps = Apps(pool)
+    engine = open_engine(settings.need("database_url"), size=settings.read_pool_size)
+    stack.push_async_callback(engine.dispose)
     return House(
         settings=settings,
         keys=Keys(finder(pool), find_app_key=app_finder(apps)),
@@ -54,7 +56,7 @@ async def open_house(resources: Resources, stack: AsyncExitStack) -> House:
         limiter=KeyLimits(intake.limiter, settings),
         seal=resources.seal,
         hot_pool=pool,
-        engine=resources.engine,
+        engine=engine,
         cache=cache,
         categories=intake.categories,
         catalog=intake.catalog,

@@ -5,15 +5,17 @@ The hot path needs generic plans without hash joins, merge joins and sequential 
 delivery instead of 14. The same settings on reads cost a second instead of 0.2 ms, hence two ways.
 """
 
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
-from sqlalchemy import exc as sqlalchemy_errors
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from domain.errors import Misconfigured, Unavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 CONNECT_TIMEOUT_S = 2.0
 COMMAND_TIMEOUT_S = 5.0
@@ -54,7 +56,6 @@ _TROUBLE = (
     asyncpg.InternalClientError,
     OSError,
     TimeoutError,
-    sqlalchemy_errors.TimeoutError,
 )
 """Connection lost or refused, too many connections, disk full, time-outs, deadlocks, a server that became a replica;
 and asyncpg's own confusion when a server ends a connection in the middle of a conversation."""
@@ -106,11 +107,12 @@ async def connect(
         )
 
 
-def open_engine(url: str, *, size: int, command_timeout_s: float | None = COMMAND_TIMEOUT_S) -> AsyncEngine:
+def open_engine(url: str, *, size: int, command_timeout_s: float | None = COMMAND_TIMEOUT_S) -> "AsyncEngine":
     """The engine of everything that is not hot: at most `size` connections; it connects when it is first used.
 
     Never a raw COPY before the first statement of its transaction: the driver's transaction begins only there.
     """
+    from sqlalchemy.ext.asyncio import create_async_engine  # lazy: most roles need no engine, and it is a third of them
 
     async def connect_for_engine(*_: Any, **__: Any) -> asyncpg.Connection:
         return await connect(url, command_timeout_s=command_timeout_s)
@@ -142,13 +144,13 @@ def postgres_errors() -> Iterator[None]:
         asyncpg.PostgresError,
         asyncpg.InterfaceError,
         asyncpg.InternalClientError,
-        sqlalchemy_errors.SQLAlchemyError,
         OSError,
+        *_errors_of_engines("SQLAlchemyError"),
     ) as error:
         cause = _driver_error(error)
         if isinstance(cause, _REFUSED):
             raise Misconfigured(f"CARILLON_DATABASE_URL does not work: {_short(cause)}") from error
-        if isinstance(cause, _TROUBLE) or _is_closed(cause):
+        if isinstance(cause, (*_TROUBLE, *_errors_of_engines("TimeoutError"))) or _is_closed(cause):
             raise Unavailable("PostgreSQL", _short(cause)) from error
         raise
 
@@ -156,6 +158,12 @@ def postgres_errors() -> Iterator[None]:
 def is_conflict(error: Unavailable) -> bool:
     """Whether transactions met (a deadlock, a lock held too long): the same work may be tried again at once."""
     return isinstance(error.__cause__, asyncpg.TransactionRollbackError | asyncpg.LockNotAvailableError)
+
+
+def _errors_of_engines(name: str) -> tuple[type[Exception], ...]:
+    """SQLAlchemy's error of that name; none where it is not loaded, since then nobody raises it."""
+    errors = sys.modules.get("sqlalchemy.exc")
+    return (getattr(errors, name),) if errors is not None else ()
 
 
 def _driver_error(error: BaseException) -> BaseException:

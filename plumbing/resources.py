@@ -1,14 +1,13 @@
-"""What every role opens at its start and closes at its end: settings, seal, PostgreSQL both ways, Redis."""
+"""What every role opens at its start and closes at its end: settings, seal, PostgreSQL's hot pool, Redis."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from plumbing.cache import Cache
-from plumbing.database import open_engine, open_hot_pool
+from plumbing.database import open_hot_pool
 from plumbing.secrets import Seal
 from plumbing.settings import Settings
 
@@ -20,7 +19,6 @@ class Resources:
     settings: Settings
     seal: Seal
     hot_pool: asyncpg.Pool
-    engine: AsyncEngine
     cache: Cache
 
 
@@ -36,11 +34,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     try:
         hot_pool = await open_hot_pool(database_url, size=settings.hot_pool_size)
         try:
-            engine = open_engine(database_url, size=settings.read_pool_size)
-            try:
-                yield Resources(settings, seal, hot_pool, engine, cache)
-            finally:
-                await engine.dispose()
+            yield Resources(settings, seal, hot_pool, cache)
         finally:
             await hot_pool.close()
     finally:
