@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
 import asyncpg
 import structlog
@@ -26,6 +25,7 @@ from fanout.gates.idempotency import pass_idempotency
 from fanout.gates.recipient import Loaded, know_recipients
 from fanout.gates.verdicts import judge
 from fanout.plan import plan
+from fanout.quick import enter_quickly, may_be_quick
 from fanout.records import records
 from plumbing import push_metrics
 from plumbing.cache import Cache
@@ -37,7 +37,7 @@ from preferences import cache as recipient_cache
 from preferences.categories import Categories
 from preferences.model import KnownRecipient
 from templates.catalog import Catalog
-from tracking import ledger, outbox
+from tracking import ledger
 from tracking.rows import OutboxRow
 
 log = structlog.get_logger()
@@ -107,31 +107,36 @@ async def _read_words(intake: Intake, case: Case) -> None:
 
 
 async def commit(
-    intake: Intake,
-    batch: Batch,
-    *,
-    now: datetime,
-    inline: frozenset[Lane],
-    confirmed: Sequence[UUID] = (),
-    one_by_one: bool = False,
+    intake: Intake, batch: Batch, *, now: datetime, inline: frozenset[Lane], one_by_one: bool = False
 ) -> Committed:
-    """Write the batch in one transaction and answer its cases.
+    """Write the batch in one transaction and answer its cases: quickly where that can be tried, else the long way.
 
-    `inline` names the lanes published beside the answer; `confirmed` are outbox rows that RabbitMQ has taken
-    meanwhile. With `one_by_one` each case has a savepoint of its own, so that only the guilty one errs. Raises
-    Unavailable, or asyncpg's own error about the data, with nothing written and nobody answered.
+    `inline` names the lanes published beside the answer. With `one_by_one` each case has a savepoint of its own, so
+    that only the guilty one errs. Raises Unavailable, or asyncpg's own error about the data, with nothing written and
+    nobody answered.
     """
-    with postgres_errors():
-        async with borrow(intake.pool) as conn, conn.transaction():
-            step = enter_each if one_by_one else enter
-            committed = await step(intake, conn, batch, batch.cases, now=now, inline=inline)
-            if confirmed:
-                await outbox.mark_published(conn, confirmed, is_late=True)
-            reach(Failpoint.ACCEPT_BEFORE_COMMIT)
+    async with borrow(intake.pool) as conn:
+        committed = None if one_by_one else await _commit_quickly(conn, batch, now=now, inline=inline)
+        if committed is None:
+            async with conn.transaction():
+                step = enter_each if one_by_one else enter
+                committed = await step(intake, conn, batch, batch.cases, now=now, inline=inline)
+                reach(Failpoint.ACCEPT_BEFORE_COMMIT)
     reach(Failpoint.ACCEPT_AFTER_COMMIT)
     committed.tell(batch.spent)
     count_expired(committed.recorded)
     return committed
+
+
+async def _commit_quickly(
+    conn: asyncpg.Connection, batch: Batch, *, now: datetime, inline: frozenset[Lane]
+) -> Committed | None:
+    """None: nothing was written, because something is not cached or no longer so."""
+    if not may_be_quick(batch.cases, batch.cached):
+        return None
+    reach(Failpoint.ACCEPT_BEFORE_COMMIT)
+    at_once = await enter_quickly(conn, batch.cases, batch.cached, batch.spent, now=now, inline=inline)
+    return None if at_once is None else Committed(batch.cases, at_once, [], [])
 
 
 def count_expired(cases: Iterable[Case]) -> None:

@@ -2,7 +2,7 @@
 
 No timer: a batch closes when the one before it has committed, so a lone request never waits and a crowd shares
 one transaction. Bulk requests make batches of their own. What RabbitMQ confirms beside the answers is written
-down in the next batch's transaction, or after a second alone.
+down once a second: most of it is worked off by then, and needs no word.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from fanout.cases import Accepted, BulkAccepted, Case, IdempotencyKey, Item, Sen
 from fanout.gates.idempotency import fold
 from fanout.limits import give_back
 from plumbing import metrics
-from plumbing.database import borrow, is_conflict, postgres_errors
+from plumbing.database import borrow, is_conflict
 from tracking import outbox
 from tracking.rows import OutboxRow
 
@@ -141,14 +141,11 @@ class Batcher:
             _refuse_all(cases, error)
 
     async def _commit(self, batch: Batch) -> None:
-        confirmed, self._confirmed = self._confirmed, []
         now, inline = self._clock(), self._inline()
         one_by_one, conflicts = False, 0
         while True:
             try:
-                committed = await commit(
-                    self._intake, batch, now=now, inline=inline, confirmed=confirmed, one_by_one=one_by_one
-                )
+                committed = await commit(self._intake, batch, now=now, inline=inline, one_by_one=one_by_one)
             except asyncpg.DataError:
                 if one_by_one:
                     raise
@@ -156,7 +153,6 @@ class Batcher:
             except Unavailable as error:
                 conflicts += 1
                 if conflicts == TRIES or not is_conflict(error):
-                    self._confirmed += confirmed
                     raise
             else:
                 self._publish_beside(committed.at_once)
@@ -193,7 +189,7 @@ class Batcher:
             self._publishing -= size
 
     async def _look_around(self) -> None:
-        """Each second: which lanes still have room, and what was confirmed while no batch came to write it down."""
+        """Each second: which lanes still have room, and what was confirmed meanwhile."""
         while True:
             try:
                 if self._open_lanes is not None:
@@ -206,16 +202,10 @@ class Batcher:
             await asyncio.sleep(1)
 
     async def _flush_confirmed(self) -> None:
-        confirmed, self._confirmed = self._confirmed, []
-        if not confirmed:
-            return
-        try:
-            with postgres_errors():
-                async with borrow(self._intake.pool) as conn:
-                    await outbox.mark_published(conn, confirmed, is_late=True)
-        except CarillonError:
-            self._confirmed += confirmed
-            raise
+        while confirmed := self._confirmed[:MAX_BATCH]:
+            async with borrow(self._intake.pool) as conn:
+                await outbox.mark_published(conn, confirmed, is_late=True)
+            del self._confirmed[: len(confirmed)]
 
 
 def _refuse_all(cases: Sequence[Case], error: BaseException) -> None:

@@ -7,20 +7,15 @@ from uuid import UUID
 
 import asyncpg
 
+from tracking import columns
+
 _LOCK = """
 SELECT u.place FROM unnest($1::bigint[]) WITH ORDINALITY u(half, place) WHERE pg_try_advisory_xact_lock(u.half)
 """
 _KNOWN = """
 SELECT key, fingerprint, notification_id, answer FROM idempotency WHERE key = ANY($1::uuid[]) AND expires_at > now()
 """
-_OPEN_WINDOWS = """
-INSERT INTO dedupe AS held (key, notification_id, expires_at)
-SELECT k.key, k.notification_id, now() + k.length
-FROM unnest($1::uuid[], $2::uuid[], $3::interval[]) k(key, notification_id, length) ORDER BY k.key
-ON CONFLICT (key) DO UPDATE SET notification_id = excluded.notification_id, expires_at = excluded.expires_at
-WHERE held.expires_at < now()
-RETURNING key
-"""
+_OPEN_WINDOWS = columns.open_windows(1)
 _HOLDERS = "SELECT key, notification_id FROM dedupe WHERE key = ANY($1::uuid[])"
 _FORGET_KEYS = """
 DELETE FROM idempotency WHERE ctid = ANY(ARRAY(
@@ -56,8 +51,12 @@ async def lock(conn: asyncpg.Connection, keys: Iterable[UUID]) -> set[UUID]:
     Ask `known` in a statement of its own afterwards: only then it sees what the last holder committed.
     """
     wanted = sorted(set(keys))
-    halves = [int.from_bytes(key.bytes[:8], "big", signed=True) for key in wanted]
-    return {wanted[row["place"] - 1] for row in await conn.fetch(_LOCK, halves)} if wanted else set()
+    return {wanted[row["place"] - 1] for row in await conn.fetch(_LOCK, halves(wanted))} if wanted else set()
+
+
+def halves(keys: Iterable[UUID]) -> list[int]:
+    """What stands for each key among PostgreSQL's advisory locks."""
+    return [int.from_bytes(key.bytes[:8], "big", signed=True) for key in keys]
 
 
 async def known(conn: asyncpg.Connection, keys: Iterable[UUID]) -> dict[UUID, KnownAnswer]:
@@ -72,14 +71,19 @@ async def open_windows(conn: asyncpg.Connection, windows: Sequence[Window]) -> d
     Each key once (ValueError otherwise: fold equal ones first). Keys are taken in order, so that batches of several
     processes wait for each other but never deadlock; the wait ends with the other's transaction.
     """
-    ordered = sorted(windows, key=lambda window: window.key)
-    keys = [window.key for window in ordered]
+    keys, *rest = of_windows(windows)
     if len(set(keys)) != len(keys):
         raise ValueError("a dedupe key stands twice in one batch")
-    lengths = [timedelta(seconds=window.window_s) for window in ordered]
-    won = await conn.fetch(_OPEN_WINDOWS, keys, [window.notification_id for window in ordered], lengths)
+    won = await conn.fetch(_OPEN_WINDOWS, keys, *rest)
     lost = sorted(set(keys) - {row["key"] for row in won})
     return {row["key"]: row["notification_id"] for row in await conn.fetch(_HOLDERS, lost)} if lost else {}
+
+
+def of_windows(windows: Iterable[Window]) -> tuple[list[UUID], list[UUID], list[timedelta]]:
+    """Windows as the arrays of one statement, by key."""
+    ordered = sorted(windows, key=lambda window: window.key)
+    lengths = [timedelta(seconds=window.window_s) for window in ordered]
+    return [window.key for window in ordered], [window.notification_id for window in ordered], lengths
 
 
 async def forget_expired(conn: asyncpg.Connection, *, limit: int = 10_000) -> int:

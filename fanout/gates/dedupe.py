@@ -1,7 +1,7 @@
 """The gate of duplicates: the first holder of a window sends, the others point at it."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from uuid import UUID
 
@@ -13,19 +13,34 @@ from fanout.gates.recipient import identity
 from fanout.plan import mark_duplicate, would_send
 from tracking import once
 
+Rivals = dict[UUID, list[Case]]
+"""Cases that wish for the same window, by its key; the first of them is the one that may send."""
+
 
 async def pass_dedupe(conn: asyncpg.Connection, cases: Sequence[Case]) -> None:
     """Last of the gates, only for what would be sent: the first holder of a window sends, the others point at it."""
+    if rivals := find_rivals(cases):
+        settle(rivals, await once.open_windows(conn, windows_of(rivals)))
+
+
+def find_rivals(cases: Iterable[Case]) -> Rivals:
+    """Those that wish for a window; the others have passed."""
     rivals: defaultdict[UUID, list[Case]] = defaultdict(list)
     for case in cases:
         if case.request.dedupe_key is None or _window_s(case) == 0 or not would_send(case):
             case.decisions.append(Decision.passed(Gate.DEDUPE, asked=False))
         else:
             rivals[_dedupe_key(case)].append(case)
-    if not rivals:
-        return
-    windows = [once.Window(key, group[0].id, _window_s(group[0])) for key, group in rivals.items()]
-    held = await once.open_windows(conn, windows)
+    return rivals
+
+
+def windows_of(rivals: Rivals) -> list[once.Window]:
+    """The windows to be opened: one for each key, in the name of its first."""
+    return [once.Window(key, group[0].id, _window_s(group[0])) for key, group in rivals.items()]
+
+
+def settle(rivals: Rivals, held: Mapping[UUID, UUID]) -> None:
+    """Decide for all of them; `held` are the windows that somebody else's notification holds."""
     for key, group in rivals.items():
         if key not in held:
             group[0].decisions.append(Decision.passed(Gate.DEDUPE, window_s=_window_s(group[0])))
