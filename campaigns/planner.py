@@ -162,7 +162,7 @@ class Planner:
         looked_s, room = self._room.get(lane, (float("-inf"), 0))
         if time.monotonic() - looked_s >= LOOK_EVERY_S:
             async with borrow(self._intake.pool) as conn:
-                room = self._max_waiting - await outbox.waiting(conn, lane)
+                room = self._max_waiting - await outbox.waiting(conn, lane, at_most=self._max_waiting)
             self._room[lane] = time.monotonic(), room
         return room
 

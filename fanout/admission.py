@@ -3,8 +3,8 @@
 Asked by the relay for everything it publishes, and by accept before it publishes beside an answer.
 """
 
+import math
 import time
-from collections import defaultdict
 from collections.abc import Iterable
 
 from domain.lanes import DECLARED_LANES, Lane
@@ -16,25 +16,27 @@ LANE_LIMIT = 10_000
 """Deliveries that a lane of the broker holds at most, about."""
 
 LOOK_EVERY_S = 1.0
+"""For who only wants to know whether a lane is open; the relay looks more often while it has a backlog to bring."""
 
 
 class Admission:
-    """How many deliveries each lane still has room for, by the depth of its queue, asked at most once a second.
+    """How many deliveries each lane still has room for, by the depth of its queue, asked at most every `look_every_s`.
 
     The broker counts messages; how many deliveries one of them carries is taken from what was published last.
     """
 
-    def __init__(self, publisher: Publisher, *, limit: int = LANE_LIMIT) -> None:
+    def __init__(self, publisher: Publisher, *, limit: int = LANE_LIMIT, look_every_s: float = LOOK_EVERY_S) -> None:
         self._publisher = publisher
         self._limit = limit
+        self._look_every_s = look_every_s
         self._room: dict[Lane, float] = {}
-        self._per_message: defaultdict[Lane, float] = defaultdict(lambda: 1.0)
+        self._per_message: dict[Lane, float] = {}
         self._looked_s = float("-inf")
 
     async def open_lanes(self) -> list[Lane]:
         """Lanes with room; none at all while the broker does not answer."""
         now_s = time.monotonic()
-        if now_s - self._looked_s >= LOOK_EVERY_S:
+        if now_s - self._looked_s >= self._look_every_s:
             self._room = await self._look()
             self._looked_s = now_s
         return [lane for lane in DECLARED_LANES if self._room.get(lane, 0.0) > 0]
@@ -45,15 +47,24 @@ class Admission:
             depth = await self._publisher.queue_depth(work_queue(lane))
             if depth is None:
                 return {}  # who asks on waits for a time-out twelve times
-            room[lane] = self._limit - depth * self._per_message[lane]
+            room[lane] = self._limit - depth * self._per_message.get(lane, 1.0)
         return room
+
+    async def open_envelopes(self, at_most: int) -> dict[Lane, int]:
+        """How many envelopes of each lane with room are worth looking for: not more than it will take."""
+        return {
+            lane: min(at_most, math.ceil(self._room[lane] / self._per_message.get(lane, 1.0)))
+            for lane in await self.open_lanes()
+        }
 
     def admit(self, rows: Iterable[OutboxRow]) -> list[OutboxRow]:
         """The rows that still find room, in order; the last of a lane may go a little beyond."""
         admitted = []
         for row in rows:
             if self._room.get(row.lane, 0.0) > 0:
-                self._room[row.lane] -= len(row.delivery_ids)
-                self._per_message[row.lane] += (len(row.delivery_ids) - self._per_message[row.lane]) * 0.1
+                size = len(row.delivery_ids)
+                self._room[row.lane] -= size
+                known = self._per_message.get(row.lane, float(size))
+                self._per_message[row.lane] = known + (size - known) * 0.1
                 admitted.append(row)
         return admitted

@@ -20,6 +20,9 @@ from plumbing.failpoints import Failpoint, reach
 from tracking import outbox
 
 MAX_ROWS = 200
+"""Envelopes of one lane in one turn."""
+
+LOOK_EVERY_S = 0.25
 BUSY_PAUSE_S = 0.2
 IDLE_PAUSE_S = 1.0
 
@@ -32,7 +35,7 @@ class Relay:
     def __init__(self, pool: asyncpg.Pool, publisher: Publisher, *, limit: int = LANE_LIMIT) -> None:
         self._pool = pool
         self._publisher = publisher
-        self._admission = Admission(publisher, limit=limit)
+        self._admission = Admission(publisher, limit=limit, look_every_s=LOOK_EVERY_S)
         self.turned_s = time.monotonic()
         """When it last looked (monotonic); the watchdog reads it."""
 
@@ -49,13 +52,13 @@ class Relay:
                 await asyncio.sleep(BUSY_PAUSE_S if found else IDLE_PAUSE_S)
 
     async def turn(self) -> int:
-        """Publish at most MAX_ROWS due envelopes; how many were confirmed. Raises Unavailable for PostgreSQL."""
+        """Publish at most MAX_ROWS due envelopes of each lane; how many were confirmed. Unavailable for PostgreSQL."""
         self.turned_s = time.monotonic()
         if not self._publisher.is_connected:
             return 0
-        lanes = await self._admission.open_lanes()
+        envelopes = await self._admission.open_envelopes(MAX_ROWS)
         async with borrow(self._pool) as conn, conn.transaction():
-            rows = self._admission.admit(await outbox.due(conn, lanes, MAX_ROWS))
+            rows = self._admission.admit(await outbox.due(conn, envelopes))
             confirmed = await publish_now(self._publisher, rows)
             if confirmed:
                 reach(Failpoint.RELAY_AFTER_CONFIRM)

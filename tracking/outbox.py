@@ -5,7 +5,7 @@ one with a time for its next attempt waits to be acknowledged, and is not closed
 Nothing here ever waits for another's lock on a row: who finds it taken leaves it, and the sweeper comes by.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -22,10 +22,13 @@ WATCH_S = 30.0
 
 _DUE = """
 SELECT o.id, o.tenant_id, o.channel, o.priority, o.delivery_ids, o.available_at
-FROM outbox o
-WHERE o.published_at IS NULL AND o.available_at <= now() AND (o.channel * 16 + o.priority) = ANY($1::int[])
-ORDER BY o.priority, o.available_at LIMIT $2 FOR UPDATE OF o SKIP LOCKED
+FROM unnest($1::smallint[], $2::smallint[], $3::bigint[]) k(channel, priority, envelopes) CROSS JOIN LATERAL (
+  SELECT o.* FROM outbox o
+  WHERE o.published_at IS NULL AND o.available_at <= now() AND o.channel = k.channel AND o.priority = k.priority
+  ORDER BY o.available_at LIMIT k.envelopes FOR UPDATE OF o SKIP LOCKED) o
 """
+"""Lane by lane down the index: what waits in one that is full, a million perhaps, is not walked past."""
+
 IS_OPEN = "(d.status IN <OPEN> OR d.status = <sent> AND d.next_attempt_at IS NOT NULL)"
 """Whether a delivery `d` is not closed, in the words of `tracking.sql`."""
 
@@ -82,8 +85,9 @@ UPDATE outbox SET published_at = NULL, available_at = now() WHERE id = ANY(ARRAY
   ORDER BY o.id FOR UPDATE OF o SKIP LOCKED))
 """
 _WAITING = """
-SELECT coalesce(sum(cardinality(delivery_ids)), 0)::bigint FROM outbox
-WHERE published_at IS NULL AND available_at <= now() AND channel = $1 AND priority = $2
+SELECT coalesce(sum(cardinality(w.delivery_ids)), 0)::bigint FROM (
+  SELECT delivery_ids FROM outbox
+  WHERE published_at IS NULL AND available_at <= now() AND channel = $1 AND priority = $2 LIMIT $3) w
 """
 _AGES = """
 SELECT channel, priority, published_at IS NULL AS is_waiting, count(*) AS envelopes,
@@ -112,12 +116,13 @@ class Move:
     at: datetime
 
 
-async def due(conn: asyncpg.Connection, lanes: Collection[Lane], limit: int) -> list[OutboxRow]:
-    """At most `limit` envelopes of `lanes` that should be published now, most urgent first, locked until this
+async def due(conn: asyncpg.Connection, envelopes: Mapping[Lane, int]) -> list[OutboxRow]:
+    """At most so many envelopes of each lane that should be published now, most urgent first, locked until this
     transaction ends; what another relay has locked is passed over."""
-    codes = [lane.channel.code * 16 + lane.priority.code for lane in lanes]
-    rows = await conn.fetch(_DUE, codes, limit)
-    return [
+    lanes = sorted(envelopes, key=lambda lane: lane.priority.code)
+    channels, priorities = [lane.channel.code for lane in lanes], [lane.priority.code for lane in lanes]
+    rows = await conn.fetch(_DUE, channels, priorities, [envelopes[lane] for lane in lanes])
+    found = [
         OutboxRow(
             row["id"],
             row["tenant_id"],
@@ -127,6 +132,7 @@ async def due(conn: asyncpg.Connection, lanes: Collection[Lane], limit: int) -> 
         )
         for row in rows
     ]
+    return sorted(found, key=lambda row: (row.lane.priority.code, row.available_at))
 
 
 async def mark_published(
@@ -195,9 +201,9 @@ async def republish_all(conn: asyncpg.Connection) -> int:
     return int(tag.rpartition(" ")[2])
 
 
-async def waiting(conn: asyncpg.Connection, lane: Lane) -> int:
-    """How many deliveries of a lane are due and wait for the broker."""
-    count: int = await conn.fetchval(_WAITING, lane.channel.code, lane.priority.code)
+async def waiting(conn: asyncpg.Connection, lane: Lane, *, at_most: int) -> int:
+    """How many deliveries of a lane are due and wait for the broker; from `at_most` on nobody counts them all."""
+    count: int = await conn.fetchval(_WAITING, lane.channel.code, lane.priority.code, at_most)
     return count
 
 

@@ -109,7 +109,7 @@ outbox = Table(
     Column("available_at", Moment, nullable=False, comment="publish not before"),
     Column("published_at", Moment, comment="NULL: to be published"),
     Column("watch_at", Moment, comment="look again if nothing was heard"),
-    Index("ix_outbox_due", "priority", "available_at", postgresql_where=text("published_at IS NULL")),
+    Index("ix_outbox_due", "channel", "priority", "available_at", postgresql_where=text("published_at IS NULL")),
     Index("ix_outbox_watch", "watch_at", postgresql_where=text("published_at IS NOT NULL")),
 )
 

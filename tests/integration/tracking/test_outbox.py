@@ -38,7 +38,7 @@ async def test_three_relays_publish_each_envelope_exactly_once(hot_pool: asyncpg
     async def relay() -> None:
         while True:
             async with hot_pool.acquire() as conn, conn.transaction():
-                rows = await outbox.due(conn, [LANE], 20)
+                rows = await outbox.due(conn, {LANE: 20})
                 if not rows:
                     return
                 published.extend(row.id for row in rows if row.tenant_id == tenant)
@@ -57,8 +57,8 @@ async def test_a_closed_lane_and_a_later_hour_wait(hot_pool: asyncpg.Pool, tenan
     await hot_pool.execute("UPDATE outbox SET available_at = now() + interval '1 h' WHERE id = $1", made.outbox[0].id)
 
     async with hot_pool.acquire() as conn, conn.transaction():
-        other = await outbox.due(conn, [Lane(Channel.EMAIL, Priority.LOW)], 100)
-        mine = await outbox.due(conn, [LANE], 100)
+        other = await outbox.due(conn, {Lane(Channel.EMAIL, Priority.LOW): 100})
+        mine = await outbox.due(conn, {LANE: 100})
 
     assert not [row for row in other if row.tenant_id == tenant]
     assert [row.id for row in mine if row.tenant_id == tenant] == [made.outbox[1].id]
@@ -69,7 +69,7 @@ async def test_a_worker_is_not_held_up_by_a_relay_that_waits_for_the_broker(
 ) -> None:
     made = await _waiting(hot_pool, tenant, 1)
     async with hot_pool.acquire() as relay, relay.transaction():
-        rows = await outbox.due(relay, [LANE], 100)
+        rows = await outbox.due(relay, {LANE: 100})
         won = await claim(hot_pool, rows[-1].delivery_ids, lease_s=20)
         await asyncio.wait_for(finish(hot_pool, [finished(won.claimed[0])]), 10)
         assert await outbox_ids(hot_pool, made)

@@ -116,7 +116,7 @@ class Walk:
 
     async def relay(self) -> None:
         async with self.pool.acquire() as conn, conn.transaction():
-            rows = await outbox.due(conn, ALL_LANES, 1000)
+            rows = await outbox.due(conn, dict.fromkeys(ALL_LANES, 1000))
             await outbox.mark_published(conn, [row.id for row in rows])
 
     async def cancel(self) -> None:
