@@ -16,6 +16,7 @@ from channels.push import mailbox
 from channels.push.hints import withdraw
 from tracking import history, rollups
 from tracking.cancel import cancel
+from tracking.walk import Filters
 
 ROUTER = router(PATH, tag="notifications")
 
@@ -28,7 +29,7 @@ async def list_notifications(
     house: TheHouse, key: Reader, asked: Annotated[told.ListQuery, Query()]
 ) -> told.NotificationPage:
     """A page of this tenant's notifications; `status` and `channel` speak of deliveries."""
-    filters = history.Filters(
+    filters = Filters(
         status=asked.status,
         channel=asked.channel,
         user=asked.user,

@@ -20,8 +20,8 @@ from tracking import history, leader, rollups
 from tracking.claim import claim
 from tracking.events import EventKind
 from tracking.finish import finish
-from tracking.history import Filters
 from tracking.rollups import GroupBy
+from tracking.walk import MAX_WALK, Filters
 
 
 async def _all(engine: AsyncEngine, tenant: UUID, filters: Filters, *, limit: int = 100) -> list[UUID]:
@@ -129,7 +129,7 @@ async def test_every_filter_narrows_the_list(hot_pool: asyncpg.Pool, engine: Asy
 async def test_a_status_nobody_has_ends_the_walk_with_a_cursor(
     hot_pool: asyncpg.Pool, engine: AsyncEngine, tenant: UUID
 ) -> None:
-    await recorded(hot_pool, records(await person(hot_pool, tenant), history.MAX_WALK + 100))
+    await recorded(hot_pool, records(await person(hot_pool, tenant), MAX_WALK + 100))
 
     page = await history.listing(engine, tenant, Filters(status=DeliveryStatus.DELIVERED))
 

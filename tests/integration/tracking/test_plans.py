@@ -7,11 +7,13 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.clock import utc_now
 from domain.ids import delivery_id, delivery_range, notification_id, notification_of, uuid7
 from plumbing.database import HOT, connect, open_hot_pool
-from tracking import cancel, claim, ending, finish, outbox, overdue, receipts, rejudge, sweep
+from tracking import cancel, claim, ending, finish, history, outbox, overdue, receipts, rejudge, sweep
 
 FILLED = 30_000
 MANY = 2000
@@ -146,6 +148,37 @@ async def test_a_statement_reads_its_deliveries_by_key_and_leaves_other_months_a
     assert max(map(int, scanned), default=0) <= count, plan
     last_month = f"deliveries_p{utc_now() - A_MONTH:%Y%m}"
     assert not re.search(rf"Scan .*{last_month}.*\(actual", plan), plan
+
+
+async def test_what_waits_in_a_full_lane_is_not_walked_past_by_who_looks_into_another(filled: asyncpg.Pool) -> None:
+    async with filled.acquire() as conn:
+        transaction = conn.transaction()
+        await transaction.start()
+        await conn.execute(
+            "INSERT INTO outbox (id, tenant_id, channel, priority, delivery_ids, available_at)"
+            " SELECT gen_random_uuid(), gen_random_uuid(), 1, 3, ARRAY[gen_random_uuid()], now() - interval '1 minute'"
+            " FROM generate_series(1, 5000)"
+        )
+        arguments = [2, 1], [3, 4], [200, 200]
+        rows = await conn.fetch(f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) {outbox._DUE}", *arguments)
+        await transaction.rollback()
+
+    plan = "\n".join(row[0] for row in rows)
+    assert "Rows Removed" not in plan, plan
+    assert "ix_outbox_due" in plan, plan
+
+
+async def test_a_page_of_a_list_reads_its_deliveries_by_key(filled: asyncpg.Pool, engine: AsyncEngine) -> None:
+    ids = [row["id"] for row in await filled.fetch("SELECT id FROM notifications ORDER BY id DESC LIMIT 51")]
+
+    async with engine.connect() as conn:
+        shown = await history._deliveries(conn, ids)
+        read = await conn.execute(
+            text("SELECT sum(seq_tup_read) FROM pg_stat_xact_user_tables WHERE relname LIKE 'deliveries%'")
+        )
+
+    assert sum(map(len, shown.values())) == 51
+    assert read.scalar_one() == 0
 
 
 async def test_the_leader_reads_by_the_same_plans_as_the_hot_pool(database_url: str) -> None:
