@@ -28,7 +28,10 @@ class DeadMessage(Protocol):
     """A message out of a dead queue."""
 
     body: bytes
-    headers: dict[str, Any]
+
+    @property
+    def headers(self) -> dict[str, Any]:
+        """What stands beside the body."""
 
     async def ack(self) -> None:
         """Kept: the broker may forget it."""

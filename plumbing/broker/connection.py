@@ -8,13 +8,16 @@ import asyncio
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import aio_pika
-from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection
+from aio_pika.abc import AbstractRobustChannel
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, InvalidFrameError, ProbableAuthenticationError
+from yarl import URL
 
 from domain.errors import Misconfigured, Unavailable
+from plumbing.broker.tap import Tap
 
 SERVICE = "RabbitMQ"
 CALL_TIMEOUT_S = 5.0
@@ -22,7 +25,17 @@ HEARTBEAT_S = 10
 RECONNECT_INTERVAL_S = 1
 
 
-async def connect(url: str, name: str) -> AbstractRobustConnection:
+class Connection(aio_pika.RobustConnection):
+    """A robust connection of aio-pika's with a tap on its wire, whichever socket it has at the moment."""
+
+    def __init__(self, url: URL, **kwargs: Any) -> None:
+        super().__init__(url, **kwargs)
+        self.tap = Tap()
+        """Where the hot frames are."""
+        self.kwargs["transport_factory"] = self.tap
+
+
+async def connect(url: str, name: str) -> Connection:
     """Connect within 5 s; `name` is what the broker's console shows.
 
     Once it stands it reconnects by itself, one second after each loss. Raises Unavailable with host and port
@@ -38,6 +51,7 @@ async def connect(url: str, name: str) -> AbstractRobustConnection:
                 heartbeat=HEARTBEAT_S,
                 reconnect_interval=RECONNECT_INTERVAL_S,
                 client_properties={"connection_name": name},
+                connection_class=Connection,
             )
 
 

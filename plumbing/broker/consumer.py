@@ -1,59 +1,65 @@
 """Consuming: messages go from the broker into a buffer of the caller's, and nothing is worked on in here.
 
-aio-pika cancels whatever runs in its callbacks when a connection drops, in the middle of a provider call if it
-must; so a callback may only put the message down, and the work runs in tasks of the caller's own.
+They are taken right where bytes come from the socket, so a callback may only put the message down, or do what takes
+as long as that; the work runs in tasks of the caller's own.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
+from uuid import uuid4
 
 import structlog
-from aio_pika.abc import AbstractIncomingMessage, AbstractQueue, AbstractRobustChannel, AbstractRobustConnection
+from aio_pika.abc import AbstractIncomingMessage, AbstractQueue, AbstractRobustChannel
 
-from plumbing.broker import topology
-from plumbing.broker.connection import CALL_TIMEOUT_S, broker_trouble, close_channels, is_broker_trouble
+from plumbing.broker import frames, topology
+from plumbing.broker.connection import CALL_TIMEOUT_S, Connection, broker_trouble, close_channels, is_broker_trouble
+from plumbing.broker.frames import Delivery
+from plumbing.broker.unanswered import Unanswered
 
 log = structlog.get_logger(__name__)
 
 
 class Incoming:
-    """One message as it arrived. Whoever took it answers once, by `ack`, `reject_to_dead` or `requeue`."""
+    """One message as it arrived. Whoever took it answers once, by `ack`, `reject_to_dead` or `requeue`.
 
-    __slots__ = ("_message", "body", "delivery_count", "headers", "redelivered", "routing_key")
+    On a connection that died meanwhile an answer does nothing: the message comes again.
+    """
 
-    def __init__(self, message: AbstractIncomingMessage) -> None:
-        self._message = message
-        self.body: bytes = message.body
-        self.routing_key: str = message.routing_key or ""
-        self.redelivered: bool = bool(message.redelivered)
-        self.headers: dict[str, Any] = dict(message.headers)
-        count = self.headers.get("x-delivery-count")
-        self.delivery_count: int = count if isinstance(count, int) else 0
+    __slots__ = ("_header", "_tag", "_unanswered", "body", "redelivered", "routing_key")
+
+    def __init__(self, delivery: Delivery, header: bytes, body: bytes, unanswered: Unanswered) -> None:
+        self._tag = delivery.tag
+        self._header = header
+        self._unanswered = unanswered
+        self.body = body
+        self.routing_key = delivery.routing_key
+        self.redelivered = delivery.is_redelivered
+
+    @property
+    def headers(self) -> dict[str, Any]:
+        """What stands beside the body; read anew at each look."""
+        return dict(frames.read_header(self._header).headers or {})
+
+    @property
+    def delivery_count(self) -> int:
         """How often the broker tried before; the first delivery has 0."""
+        count = self.headers.get("x-delivery-count")
+        return count if isinstance(count, int) else 0
 
     async def ack(self) -> None:
-        """Done with it. On a connection that died meanwhile this does nothing: the message comes again."""
-        await self._answer(self._message.ack())
+        """Done with it. The broker hears of it within some milliseconds, with others: a crash brings it again."""
+        self._unanswered.ack(self._tag)
 
     async def reject_to_dead(self) -> None:
         """Dead-letter it along its queue's own path (work → quarantine → dead)."""
-        await self._answer(self._message.reject(requeue=False))
+        self._unanswered.reject(self._tag)
 
     async def requeue(self) -> None:
         """Put it back untouched; counts as a delivery on most versions, so only for a shutdown."""
-        await self._answer(self._message.nack(requeue=True))
-
-    async def _answer(self, answering: Awaitable[None]) -> None:
-        try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
-                await answering
-        except BaseException as error:
-            if not is_broker_trouble(error):
-                raise
-            log.info("message.answer_lost", routing_key=self.routing_key, error=repr(error))
+        self._unanswered.requeue(self._tag)
 
 
 OnMessage = Callable[[Incoming], None]
@@ -75,14 +81,14 @@ class Consumer:
     They come back by themselves after a lost connection and after a deleted queue.
     """
 
-    def __init__(self, connection: AbstractRobustConnection, *, declaring: AbstractRobustChannel) -> None:
+    def __init__(self, connection: Connection, *, declaring: AbstractRobustChannel) -> None:
         self._connection = connection
         self._declaring = declaring  # kept, so that the topology is declared again after each reconnect
         self._sources: dict[str, _Source] = {}
         self._last_delivery: float | None = None
 
     @classmethod
-    async def open(cls, connection: AbstractRobustConnection) -> Self:
+    async def open(cls, connection: Connection) -> Self:
         """Declare the topology. Raises Unavailable."""
         with broker_trouble("opening channels to consume"):
             async with asyncio.timeout(CALL_TIMEOUT_S):
@@ -120,15 +126,20 @@ class Consumer:
         if known is not None and known.tag is not None:
             raise ValueError(f"{queue.name} is subscribed already")
 
-        async def take(message: AbstractIncomingMessage) -> None:
+        def take(delivery: Delivery, header: bytes, body: bytes, unanswered: Unanswered) -> None:
             self._last_delivery = time.monotonic()
-            on_message(Incoming(message))
+            try:
+                on_message(Incoming(delivery, header, body, unanswered))
+            except Exception:  # it stays unanswered; raised, it would end the connection
+                log.exception("consumer.message_broken", queue=queue.name)
 
+        tag = f"{queue.name}.{uuid4().hex}"[-255:]
         with broker_trouble(f"consuming {queue.name}"):
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 source = known or await self._open_source(queue)
                 await source.amqp_channel.set_qos(prefetch, timeout=CALL_TIMEOUT_S)
-                source.tag = await source.queue.consume(take, timeout=CALL_TIMEOUT_S)
+                self._connection.tap.takers[tag.encode()] = (take, prefetch)
+                source.tag = await source.queue.consume(_untapped, consumer_tag=tag, timeout=CALL_TIMEOUT_S)
 
     async def cancel(self, queue: str | None = None) -> None:
         """Let no more messages come, of one queue or of all; those that came can still be answered."""
@@ -137,6 +148,7 @@ class Consumer:
 
     async def close(self) -> None:
         """Close the channels, within 5 s: what was not answered goes back to its queue."""
+        self._connection.tap.flush()
         await close_channels([*(source.amqp_channel for source in self._sources.values()), self._declaring])
         self._sources.clear()
 
@@ -152,6 +164,8 @@ class Consumer:
             if not is_broker_trouble(error):
                 raise
             log.info("consumer.cancel_lost", queue=name, error=repr(error))
+        else:
+            del self._connection.tap.takers[tag.encode()]
 
     async def _open_source(self, queue: topology.Queue) -> _Source:
         amqp_channel = self._connection.channel()
@@ -160,3 +174,8 @@ class Consumer:
         declared = await topology.declare_queue(amqp_channel, queue)
         self._sources[queue.name] = _Source(amqp_channel, declared)
         return self._sources[queue.name]
+
+
+async def _untapped(message: AbstractIncomingMessage) -> None:
+    """What aio-pika wants for a consumer: its messages are taken before."""
+    log.error("consumer.message_untapped", routing_key=message.routing_key)

@@ -7,11 +7,10 @@ from uuid import uuid4
 
 import aio_pika
 import pytest
-from aio_pika.abc import AbstractRobustConnection
 
 from domain.lanes import Channel, Lane, Priority
 from plumbing.broker import topology
-from plumbing.broker.connection import connect
+from plumbing.broker.connection import Connection, connect
 from plumbing.broker.consumer import Consumer, Incoming
 from plumbing.broker.envelope import Envelope
 from plumbing.broker.publisher import Publisher
@@ -26,7 +25,7 @@ def envelope(lane: Lane = LANE) -> Envelope:
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[AbstractRobustConnection]:
+async def connected(url: str) -> AsyncIterator[Connection]:
     connection = await connect(url, "test")
     try:
         yield connection

@@ -115,6 +115,52 @@ async def test_a_message_that_no_queue_takes_is_not_confirmed_and_its_neighbours
     assert await publisher.publish_work([nowhere, somewhere]) == {somewhere.id}
 
 
+async def test_more_than_may_be_in_flight_is_published_all_the_same(publisher: Publisher) -> None:
+    envelopes = [[envelope() for _ in range(count)] for count in (1, 500, 250)]
+
+    confirmed = await asyncio.gather(*(publisher.publish_work(several) for several in envelopes))
+
+    assert confirmed == [{one.id for one in several} for several in envelopes]
+
+
+async def test_a_channel_that_the_broker_closes_is_an_answer_and_comes_back(
+    publisher: Publisher, broker_url: str
+) -> None:
+    async def is_confirmed() -> bool:
+        return bool(await publisher.publish_work([envelope()]))
+
+    async with connected(broker_url) as connection, connection.channel() as amqp_channel:
+        await amqp_channel.exchange_delete(topology.retry_exchange(LANE.channel, "2h"))
+        begun = asyncio.get_running_loop().time()
+        assert not await publisher.publish_retry(envelope(), "2h")
+        assert asyncio.get_running_loop().time() - begun < 4
+        await until(is_confirmed)
+        await topology.declare(amqp_channel)
+
+
+async def test_what_was_acknowledged_out_of_order_does_not_come_again_and_the_others_do(
+    publisher: Publisher, broker_url: str
+) -> None:
+    sent = [envelope() for _ in range(10)]
+    await publisher.publish_work(sent)
+    async with consumer_at(broker_url) as consumer:
+        buffer: asyncio.Queue[Incoming] = asyncio.Queue()
+        await consumer.subscribe(QUEUE, 20, buffer.put_nowait)
+        got = [await next_of(buffer) for _ in sent]
+        for place in (4, 1, 0, 7, 9):
+            await got[place].ack()
+
+    async with consumer_at(broker_url) as consumer:
+        again: asyncio.Queue[Incoming] = asyncio.Queue()
+        await consumer.subscribe(QUEUE, 20, again.put_nowait)
+        back = [await next_of(again) for _ in range(5)]
+        for one in back:
+            await one.ack()
+        assert {decode(one.body).id for one in back} == {sent[place].id for place in (2, 3, 5, 6, 8)}
+        assert all((one.redelivered, one.delivery_count) == (True, 1) for one in back)
+        assert again.empty()
+
+
 async def test_a_missing_queue_has_no_depth_and_others_are_still_seen(publisher: Publisher) -> None:
     async def is_seen_again() -> bool:
         return await publisher.queue_depth(QUEUE) == 0
@@ -185,6 +231,18 @@ async def test_frames_reach_the_node_they_are_for_and_a_dead_node_is_told(
             bodies = [(await next_of(got[north.name])).body for _ in range(3)]
             assert (bodies, (await next_of(got[south.name])).body) == ([b"one", b"two", b"all"], b"all")
         assert await publisher.publish_to_node(south.name, [b"late"]) == [False]
+
+
+@pytest.mark.parametrize("size", [0, 1, 131_063, 131_064, 131_065, 250_000])
+async def test_a_body_of_any_size_comes_through_whole(publisher: Publisher, broker_url: str, size: int) -> None:
+    queue = topology.gateway_queue("wide", "b1")
+    got: asyncio.Queue[Incoming] = asyncio.Queue()
+    body = bytes(number % 251 for number in range(size))
+
+    async with consumer_at(broker_url) as consumer:
+        await consumer.subscribe_own(queue, 10, got.put_nowait)
+        assert await publisher.publish_to_node(queue.name, [body, b"next"]) == [True, True]
+        assert [(await next_of(got)).body for _ in range(2)] == [body, b"next"]
 
 
 async def test_a_node_that_reads_too_slowly_is_full_and_says_so(publisher: Publisher, broker_url: str) -> None:
