@@ -51,6 +51,10 @@ class Incoming:
 
     async def ack(self) -> None:
         """Done with it. The broker hears of it within some milliseconds, with others: a crash brings it again."""
+        self.ack_soon()
+
+    def ack_soon(self) -> None:
+        """The same for whoever cannot wait: it never does."""
         self._unanswered.ack(self._tag)
 
     async def reject_to_dead(self) -> None:

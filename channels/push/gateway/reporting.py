@@ -9,6 +9,8 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -18,7 +20,7 @@ from channels.push.gateway.actions import Report
 from domain.clock import utc_now
 from domain.push import Wake
 from domain.reasons import Reason
-from domain.receipts import Receipt, ReceiptKind
+from domain.receipts import ReceiptKind
 from plumbing.push_metrics import DELIVERY_SECONDS
 
 MAX_ARRAY = 500
@@ -27,12 +29,33 @@ MAX_ARRAYS = 20
 MAX_KEPT = 200_000
 """More than so many wait for RabbitMQ: the oldest are dropped, and made up for as told above."""
 AGAIN_S = 1.0
-GATHER_S = 0.005
-"""So long the first of an array waits for others."""
+GATHER_S = 0.05
+"""So long the first of an array waits for others: nobody waits for a receipt, and each message costs the same."""
 
 _PROVIDER = "gateway"
 _REASONS = {101: Reason.NOT_DECODABLE, 102: Reason.NOT_SHOWN}
 _SECONDS = {int(wake): DELIVERY_SECONDS.labels(priority=str(int(wake))) for wake in Wake}
+
+
+class _Said(NamedTuple):
+    """A report, and when it came; made into a receipt only when it goes out."""
+
+    device: UUID
+    report: Report
+    at: datetime
+
+
+class _Receipt(msgspec.Struct, omit_defaults=True):
+    """A `domain.receipts.Receipt` as it travels; a text is quicker made of 16 bytes than a UUID."""
+
+    provider: str
+    kind: ReceiptKind
+    at: datetime
+    delivery_id: str
+    device_id: UUID
+    reason: Reason | None = None
+    detail: str = ""
+
 
 Publish = Callable[[Collection[bytes]], Awaitable[int]]
 """Publishes messages; how many were confirmed."""
@@ -46,8 +69,8 @@ class Reporting:
 
     def __init__(self, publish: Publish) -> None:
         self._publish = publish
-        self._waiting: deque[Receipt] = deque()
-        self._under_way: list[Receipt] = []
+        self._waiting: deque[_Said] = deque()
+        self._under_way: list[_Said] = []
         self._is_there = asyncio.Event()
         self._is_done = asyncio.Event()
         self._run: asyncio.Task[None] | None = None
@@ -64,7 +87,7 @@ class Reporting:
         if report.live_wake and report.kind is ReceiptKind.DELIVERED:
             accepted_ms = int.from_bytes(report.delivery[:6], "big")  # a UUIDv7 begins with its time
             _SECONDS[report.live_wake].observe(time.time() - accepted_ms / 1000)
-        self._waiting.append(receipt_of(device, report))
+        self._waiting.append(_Said(device, report, utc_now()))
         if len(self._waiting) > MAX_KEPT:
             self._waiting.popleft()
         self._is_there.set()
@@ -98,9 +121,10 @@ class Reporting:
             if not self._waiting:
                 self._is_done.set()
 
-    async def _is_confirmed(self, reports: Sequence[Receipt]) -> bool:
+    async def _is_confirmed(self, reports: Sequence[_Said]) -> bool:
         """Publish these; False when one was not confirmed. All of them again then: applying twice changes nothing."""
-        bodies = [_encode(reports[start : start + MAX_ARRAY]) for start in range(0, len(reports), MAX_ARRAY)]
+        receipts = [_receipt_of(*said) for said in reports]
+        bodies = [_encode(receipts[start : start + MAX_ARRAY]) for start in range(0, len(receipts), MAX_ARRAY)]
         try:
             return await self._publish(bodies) == len(bodies)
         except Exception:
@@ -108,14 +132,18 @@ class Reporting:
             return False
 
 
-def receipt_of(device: UUID, report: Report) -> Receipt:
-    """A report as the platform's receipts are."""
-    return Receipt(
-        provider=_PROVIDER,
-        kind=report.kind,
-        at=utc_now(),
-        delivery_id=UUID(bytes=report.delivery),
-        device_id=device,
-        reason=_REASONS.get(report.code),
-        detail="" if report.successor is None else str(UUID(bytes=report.successor)),
+def _receipt_of(device: UUID, report: Report, at: datetime) -> _Receipt:
+    return _Receipt(
+        _PROVIDER,
+        report.kind,
+        at,
+        _text_of(report.delivery),
+        device,
+        _REASONS.get(report.code),
+        "" if report.successor is None else _text_of(report.successor),
     )
+
+
+def _text_of(delivery: bytes) -> str:
+    plain = delivery.hex()
+    return f"{plain[:8]}-{plain[8:12]}-{plain[12:16]}-{plain[16:20]}-{plain[20:]}"
