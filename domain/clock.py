@@ -13,4 +13,6 @@ def utc_now() -> datetime:
 
 def rfc3339(at: datetime) -> str:
     """`at` as RFC 3339 in UTC with milliseconds and a Z: the only form in which a time leaves the house."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if at.tzinfo is not UTC:
+        at = at.astimezone(UTC)
+    return f"{at.isoformat(timespec='milliseconds')[:-6]}Z"

@@ -7,8 +7,7 @@ to be acknowledged by its device; of everything else the caller gets the letter 
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -17,7 +16,7 @@ from channels.push import wire
 from channels.push.hints import Nodes
 from channels.push.letters import Letter
 from channels.push.presence import Presence, Whereabouts
-from channels.push.routing import AWAY, Route, Way, route
+from channels.push.routing import AWAY, LIVE, Route, Way, route
 from domain.clock import Clock, utc_now
 from domain.content import PushContent
 from domain.errors import Permanent
@@ -28,37 +27,47 @@ from plumbing.failpoints import Failpoint, reach
 from plumbing.limiter import Limit, Limiter
 
 PROVIDER = "gateway"
-SLICE_SIZE = 64
+SLICE_SIZE = 500
 TIMEOUT_S = 6.0
 """Redis answers within 0.1 s or is left alone, the broker within 5 s."""
 
 
-@dataclass(frozen=True, slots=True)
 class _Push:
-    """One push on its way, with what it is made of."""
+    """One push on its way: what it is made of, and what was found out about it so far."""
 
-    outgoing: Outgoing
-    content: PushContent
-    device: UUID
-    expires_at: datetime
+    __slots__ = ("content", "device", "expires_at", "is_taken", "outgoing", "place", "route", "wait_s")
+
+    def __init__(self, outgoing: Outgoing, content: PushContent, expires_at: datetime) -> None:
+        self.outgoing = outgoing
+        self.content = content
+        self.device = UUID(outgoing.address)
+        self.expires_at = expires_at
+        self.wait_s: float | None = None
+        """It is silent and its device had enough: so long until it may come."""
+        self.place: Whereabouts | None = None
+        self.route = LIVE
+        self.is_taken = False
+        """The queue of its device's node has it."""
 
     def frame(self) -> wire.Frame:
+        outgoing, content = self.outgoing, self.content
         body = wire.notification_frame(
-            delivery_id=self.outgoing.id,
-            payload=self.content.payload,
-            wake=self.content.wake,
-            collapse_id=self.outgoing.collapse_id,
-            topic=self.content.topic,
+            delivery_id=outgoing.id,
+            payload=content.payload,
+            wake=content.wake,
+            collapse_id=outgoing.collapse_id,
+            topic=content.topic,
             expires_at=self.expires_at,
             stored=False,
+            notification_id=outgoing.notification_id,
         )
         return wire.Frame(
-            device=self.device.bytes,
-            delivery=self.outgoing.id.bytes,
-            wake=int(self.content.wake),
-            collapse_id=self.outgoing.collapse_id,
-            expires_at=self.expires_at.timestamp(),
-            body=body,
+            self.device.bytes,
+            outgoing.id.bytes,
+            int(content.wake),
+            outgoing.collapse_id,
+            self.expires_at.timestamp(),
+            body,
         )
 
     def letter(self, not_before: datetime, *, is_folded: bool) -> Letter:
@@ -101,97 +110,90 @@ class PushChannel:
         begun_s = time.monotonic()
         pushes = [_push(outgoing) for outgoing in slice_]
         going = [push for push in pushes if isinstance(push, _Push)]
-        waits_s = await self._budget(going)
-        places = await self._places(going)
-        routes = _routes(going, places, waits_s)
-        live = [push for push in going if routes[push.outgoing.id].way is Way.LIVE]
-        taken = await self._publish(live, places or {})
+        await self._budget(going)
+        await self._find_ways(going)
+        live = [push for push in going if push.route.way is Way.LIVE]
+        await self._publish(live)
         if live:
             reach(Failpoint.PUSH_AFTER_PUBLISH)
         duration_ms = (time.monotonic() - begun_s) * 1000
-        outcomes: list[Outcome] = []
-        for push in pushes:
-            if not isinstance(push, _Push):
-                outcomes.append(push)
-            elif places is not None and push.outgoing.id in taken:
-                outcomes.append(_sent(places[push.device], duration_ms))
-            else:
-                outcomes.append(self._not_live(push, routes[push.outgoing.id], waits_s))
-        return outcomes
+        return [self._outcome(push, duration_ms) if isinstance(push, _Push) else push for push in pushes]
 
-    async def _budget(self, pushes: Sequence[_Push]) -> dict[UUID, float]:
-        """Seconds that silent pushes have to wait, because their device had enough; those that need not are missing.
+    async def _budget(self, pushes: Sequence[_Push]) -> None:
+        """Note how long silent pushes have to wait, because their device had enough.
 
         Per device, so many at once and that many again within an hour.
         """
-        silent = [push for push in pushes if push.content.is_silent and push.outgoing.attempt == 1]
-        asked = [push for push in silent if push.outgoing.silent_per_hour > 0]
+        asked = []
+        for push in pushes:
+            if push.content.is_silent and push.outgoing.attempt == 1:
+                if push.outgoing.silent_per_hour > 0:
+                    asked.append(push)
+                else:
+                    push.wait_s = 3600.0
+        if not asked:
+            return
         limits = [
             Limit(f"{{silent}}:{push.device.hex}", push.outgoing.silent_per_hour / 3600, push.outgoing.silent_per_hour)
             for push in asked
         ]
         _, answers = await self._limiter.look_up([], limits)
-        waits = {push.outgoing.id: 3600.0 for push in silent if push.outgoing.silent_per_hour <= 0}
         for push, answer in zip(asked, answers, strict=True):
             if not answer.allowed:
-                waits[push.outgoing.id] = float(answer.retry_after_s)
-        return waits
+                push.wait_s = float(answer.retry_after_s)
 
-    async def _places(self, pushes: Sequence[_Push]) -> dict[UUID, Whereabouts] | None:
-        """Where those are that may be reached at once; None: nobody knows."""
+    async def _find_ways(self, pushes: Sequence[_Push]) -> None:
+        """Ask in one go where those are that may be reached at once, and note which way each push goes."""
         devices = sorted({push.device for push in pushes if push.outgoing.attempt == 1})
-        return await self._presence.where(devices) if devices else {}
+        places = await self._presence.where(devices) if devices else {}
+        for push in pushes:
+            push.place = places.get(push.device) if places is not None else None
+            push.route = route(
+                push.content,
+                push.place,
+                attempt=push.outgoing.attempt,
+                is_over_budget=push.wait_s is not None,
+                is_known=places is not None,
+            )
 
-    async def _publish(self, live: Sequence[_Push], places: Mapping[UUID, Whereabouts]) -> set[UUID]:
-        """Publish to each node what is for it; the deliveries that its queue has."""
-        by_queue: defaultdict[str, list[wire.Frame]] = defaultdict(list)
+    async def _publish(self, live: Sequence[_Push]) -> None:
+        """Publish to each node what is for it, and note what its queue has."""
+        by_node: defaultdict[tuple[str, str], list[_Push]] = defaultdict(list)
         for push in live:
-            by_queue[places[push.device].queue].append(push.frame())
-        answers = await asyncio.gather(*(self._publish_to(queue, frames) for queue, frames in by_queue.items()))
-        return {delivery for taken in answers for delivery in taken}
+            if push.place is not None:
+                by_node[push.place[:2]].append(push)
+        if len(by_node) == 1:
+            for pushes in by_node.values():
+                await self._publish_to(pushes)
+        elif by_node:
+            await asyncio.gather(*(self._publish_to(pushes) for pushes in by_node.values()))
 
-    async def _publish_to(self, queue: str, frames: Sequence[wire.Frame]) -> set[UUID]:
-        parts = wire.bundles(frames)
-        answers = await self._nodes.publish_to_node(
-            queue, [body for part in parts for body in wire.encode_frames(part)]
-        )
-        return {
-            UUID(bytes=frame.delivery)
-            for part, is_there in zip(parts, answers, strict=True)
-            for frame in part
-            if is_there
-        }
+    async def _publish_to(self, pushes: Sequence[_Push]) -> None:
+        """Publish these, which are for one node."""
+        place = pushes[0].place
+        parts = wire.bundles([push.frame() for push in pushes])
+        bodies = [body for part in parts for body in wire.encode_frames(part)]
+        answers = await self._nodes.publish_to_node(place.queue, bodies) if place is not None else []
+        taken = (is_there for part, is_there in zip(parts, answers, strict=True) for _ in part)
+        for push, is_there in zip(pushes, taken, strict=True):
+            push.is_taken = is_there
 
-    def _not_live(self, push: _Push, way: Route, waits_s: Mapping[UUID, float]) -> Outcome:
+    def _outcome(self, push: _Push, duration_ms: float) -> Outcome:
+        if push.is_taken and push.place is not None:
+            node = push.place.node
+            return Sent(PROVIDER, node, f"handed to {node}", duration_ms, ACK_WITHIN_S)
+        return self._not_live(push, push.route)
+
+    def _not_live(self, push: _Push, way: Route) -> Outcome:
         if way.way is Way.LAPSE or (way.way is Way.LIVE and push.content.is_live_only):
             return Lapsed(way.reason or Reason.DEVICE_OFFLINE, way.answer or "no gateway took it")
         if way.way is Way.LIVE:
             way = AWAY
-        wait_s = waits_s.get(push.outgoing.id)
-        not_before = self._clock() + timedelta(seconds=wait_s or 0.0)
-        return Stored(push.letter(not_before, is_folded=wait_s is not None), way.reason, way.answer)
-
-
-def _routes(
-    pushes: Sequence[_Push], places: Mapping[UUID, Whereabouts] | None, waits_s: Mapping[UUID, float]
-) -> dict[UUID, Route]:
-    return {
-        push.outgoing.id: route(
-            push.content,
-            places.get(push.device) if places is not None else None,
-            attempt=push.outgoing.attempt,
-            is_over_budget=push.outgoing.id in waits_s,
-            is_known=places is not None,
-        )
-        for push in pushes
-    }
+        not_before = self._clock() + timedelta(seconds=push.wait_s or 0.0)
+        return Stored(push.letter(not_before, is_folded=push.wait_s is not None), way.reason, way.answer)
 
 
 def _push(outgoing: Outgoing) -> _Push | Permanent:
     if not isinstance(outgoing.content, PushContent) or outgoing.expires_at is None:
         return Permanent(Reason.CONTENT_REJECTED, "this is no push")
-    return _Push(outgoing, outgoing.content, UUID(outgoing.address), outgoing.expires_at)
-
-
-def _sent(place: Whereabouts, duration_ms: float) -> Sent:
-    return Sent(PROVIDER, place.node, f"handed to {place.node}", duration_ms, ACK_WITHIN_S)
+    return _Push(outgoing, outgoing.content, outgoing.expires_at)

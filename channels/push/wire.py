@@ -81,7 +81,7 @@ class _Notification(msgspec.Struct, tag_field="type", tag="notification"):
     stored: bool
 
 
-_json = msgspec.json.Encoder()
+_json_encode = msgspec.json.Encoder().encode
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(NodeMessage).decode
 
@@ -95,19 +95,20 @@ def notification_frame(
     topic: str | None,
     expires_at: datetime,
     stored: bool,
+    notification_id: UUID | None = None,
 ) -> bytes:
     """The frame that carries one push to its device, as JSON text; `payload` is JSON and goes in as it is."""
     frame = _Notification(
-        id=delivery_id,
-        notification_id=notification_of(delivery_id),
-        payload=msgspec.Raw(payload),
-        priority=int(wake),
-        collapse_id=collapse_id,
-        topic=topic,
-        expires_at=rfc3339(expires_at),
-        stored=stored,
+        delivery_id,
+        notification_id or notification_of(delivery_id),
+        msgspec.Raw(payload),
+        int(wake),
+        collapse_id,
+        topic,
+        rfc3339(expires_at),
+        stored,
     )
-    return _json.encode(frame)
+    return _json_encode(frame)
 
 
 def bundles(frames: Iterable[Frame]) -> list[list[Frame]]:
