@@ -5,7 +5,6 @@ two ways here: past the framework, and through it for whoever writes the path in
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -114,14 +113,15 @@ async def send_one(request: Asked, house: House) -> Told:
     return tell(accepted)
 
 
-def tell(accepted: Accepted, more: Mapping[str, Any] = MappingProxyType({})) -> Told:
+def tell(accepted: Accepted, more: dict[str, Any] | None = None) -> Told:
     """The 202 of one notification, with `more` in its body: where it is found, what its key has left."""
-    headers = {"location": f"{PATH}/{accepted.id}"}
+    body = accepted.answer() | (more or {})
+    headers = {"location": f"{PATH}/{body['id']}"}
     if accepted.limit is not None:
         headers |= accepted.limit.headers(KEY_POLICY)
     if accepted.replayed:
         headers["idempotent-replayed"] = "true"
-    return Told(accepted.answer() | dict(more), headers)
+    return Told(body, headers)
 
 
 async def send_bulk(request: Asked, house: House) -> Told:

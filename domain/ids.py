@@ -24,14 +24,18 @@ _VARIANT = 0x2 << 62
 
 def uuid7(unix_ms: int | None = None) -> UUID:
     """A UUIDv7 for `unix_ms` (milliseconds since 1970, now when omitted), with 74 random bits."""
-    moment = time.time_ns() // 1_000_000 if unix_ms is None else unix_ms
-    noise = int.from_bytes(os.urandom(10), "big")
-    return UUID(int=moment << 80 | _VERSION_7 | (noise >> 68) << 64 | _VARIANT | noise & 0x3FFF_FFFF_FFFF_FFFF)
+    return UUID(int=_fresh(unix_ms))
 
 
 def notification_id(unix_ms: int | None = None) -> NotificationId:
     """A new notification's id: a UUIDv7 whose low 16 bits are zero."""
-    return NotificationId(UUID(int=uuid7(unix_ms).int & ~_LOW_16))
+    return NotificationId(UUID(int=_fresh(unix_ms) & ~_LOW_16))
+
+
+def _fresh(unix_ms: int | None) -> int:
+    moment = time.time_ns() // 1_000_000 if unix_ms is None else unix_ms
+    noise = int.from_bytes(os.urandom(10), "big")
+    return moment << 80 | _VERSION_7 | (noise >> 68) << 64 | _VARIANT | noise & 0x3FFF_FFFF_FFFF_FFFF
 
 
 def delivery_id(notification: UUID, ordinal: int) -> DeliveryId:
