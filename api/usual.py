@@ -84,7 +84,16 @@ def read_usual(document: Any) -> NotificationRequest | None:
         return None
     template, data, content = words
     return NotificationRequest(
-        to, template, None, None, data, content, channels, priority, category, collapse_id, dedupe_key, life_s
+        to=to,
+        template=template,
+        data=data,
+        content=content,
+        channels=channels,
+        priority=priority,
+        category=category,
+        collapse_id=collapse_id,
+        dedupe_key=dedupe_key,
+        expires_in_s=life_s,
     )
 
 
