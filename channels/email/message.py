@@ -1,23 +1,21 @@
 """One email as bytes: text with an HTML alternative, one recipient, and a header block that cannot be injected into.
 
-Only the subject and the bodies pass through the standard library's `email` package. The other headers are machine
-words of known shape and are written here, because its folding breaks long unbreakable ones (RFC 8058 needs the URL
-of List-Unsubscribe whole) and its parsing decodes encoded words (CVE-2024-6923).
+The headers of machine words are written here as they are: folding would break long unbreakable ones (RFC 8058 needs
+the URL of List-Unsubscribe whole). Subject and bodies are encoded in `channels.email.words`; then the whole header
+block is looked at once more, as it will leave.
 """
 
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.message import EmailMessage
-from email.policy import SMTP
 from email.utils import format_datetime, formataddr, getaddresses
 from uuid import UUID
 
+from channels.email import words
 from domain.content import EmailContent
 from domain.errors import Misconfigured, Permanent
 from domain.reasons import Reason
 
-_POLICY = SMTP.clone(cte_type="7bit")
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 _ENCODED_WORD = re.compile(r"=\?[^?]*\?[BbQq]\?")
 _ADDRESS = re.compile(
@@ -70,7 +68,7 @@ def build(content: EmailContent, *, to: str, delivery_id: UUID, sender: Sender, 
     if not is_plain_address(to):
         raise Permanent(Reason.ADDRESS_REJECTED, "not exactly one plain email address")
     headers = _machine_headers(content, to, delivery_id, sender, now)
-    raw = "".join(f"{name}: {value}\r\n" for name, value in headers).encode("ascii") + _words(content)
+    raw = "".join(f"{name}: {value}\r\n" for name, value in headers).encode("ascii") + _words(content, delivery_id)
     _guard(raw, {name.lower() for name, _ in headers} | _MIME_HEADERS)
     return raw
 
@@ -94,7 +92,7 @@ def _machine_headers(
     return headers
 
 
-def _words(content: EmailContent) -> bytes:
+def _words(content: EmailContent, delivery_id: UUID) -> bytes:
     subject = content.subject
     if _CONTROL.search(subject) or _ENCODED_WORD.search(subject):
         raise Permanent(Reason.CONTENT_REJECTED, "subject holds control characters or an encoded word")
@@ -102,15 +100,10 @@ def _words(content: EmailContent) -> bytes:
         raise Permanent(Reason.CONTENT_TOO_LARGE, f"subject is longer than {_MAX_SUBJECT} characters")
     if "\0" in content.text or "\0" in (content.html or ""):
         raise Permanent(Reason.CONTENT_REJECTED, "body holds a NUL")
-    message = EmailMessage(_POLICY)
     try:
-        message["Subject"] = subject
-        message.set_content(content.text)
-        if content.html is not None:
-            message.add_alternative(content.html, subtype="html")
-        return message.as_bytes()
-    except (ValueError, LookupError) as error:  # lone surrogates, and what the library refuses by itself
-        raise Permanent(Reason.CONTENT_REJECTED, f"words cannot be encoded: {type(error).__name__}") from error
+        return words.encode(subject, content.text, content.html, boundary=delivery_id.hex)
+    except UnicodeEncodeError as error:  # lone surrogates
+        raise Permanent(Reason.CONTENT_REJECTED, "words cannot be encoded") from error
 
 
 def _guard(raw: bytes, allowed: set[str]) -> None:

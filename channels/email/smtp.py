@@ -23,6 +23,7 @@ from domain.errors import Ambiguous, DeliveryFailure, NotSent, Permanent, Transi
 from domain.lanes import Channel
 from domain.reasons import Reason
 
+_YES = (250, 251)
 _QUEUE_ID = re.compile(r"queued as:? <?([!-;=?-~]{1,200})", re.IGNORECASE)
 
 
@@ -127,11 +128,22 @@ class SmtpChannel:
     async def _dialogue(self, connection: Connection, recipient: str, raw: bytes, progress: _Progress) -> str:
         client = connection.client
         progress.stage = Stage.MAIL
-        await client.mail(self._sender.address)
+        await _say(client, b"MAIL", self._sender.address)
         progress.stage = Stage.RCPT
-        await client.rcpt(recipient)
+        await _say(client, b"RCPT", recipient)
         progress.stage = Stage.DATA
         return (await client.data(raw)).message
+
+
+async def _say(client: aiosmtplib.SMTP, verb: bytes, address: str) -> None:
+    """One command with an address that `is_plain_address`: the library would take it apart and put it together again.
+
+    SMTPResponseException for any answer but a yes.
+    """
+    where = b"FROM:<" if verb == b"MAIL" else b"TO:<"
+    answer = await client.execute_command(verb, where + address.encode("ascii") + b">")
+    if answer.code not in _YES:
+        raise aiosmtplib.SMTPResponseException(answer.code, answer.message)
 
 
 def _replied(error: aiosmtplib.SMTPResponseException, stage: Stage) -> DeliveryFailure:
