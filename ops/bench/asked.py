@@ -16,6 +16,12 @@ class Scenario(StrEnum):
     RENDER = "render"
     GATEWAY = "gateway"
     DOOR = "door"
+    LANES = "lanes"
+    EMAIL = "email"
+
+
+COMPARABLE = (Scenario.SINGLE, Scenario.BULK)
+"""Those that peers can do as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +38,5 @@ class Asked:
     frames: int = 100_000
     with_profile: bool = False
     call_tree_of: str | None = None
+    is_compared: bool = False
+    rounds: int = 3

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ops.bench.asked import Asked, Scenario
+from ops.bench.beside import compared, email, lanes
 from ops.bench.gateway import Plan, measure
 from ops.bench.peer import Wish
 from ops.bench.platform_side import a_platform
@@ -26,11 +27,17 @@ BULK = 1000
 
 
 async def _single(asked: Asked, settings: Settings, folder: Path, say: Say) -> Result:
+    if asked.is_compared:
+        wish = Wish(asked.count or 3000, asked.connections or 64, within_s=asked.within_s)
+        return await compared(asked, wish, settings, folder, say)
     wish = Wish(asked.count or 20_000, asked.connections or 64, within_s=asked.within_s)
     return await _send(asked, {"single": wish}, settings, folder, say)
 
 
 async def _bulk(asked: Asked, settings: Settings, folder: Path, say: Say) -> Result:
+    if asked.is_compared:
+        wish = Wish(asked.count or 10_000, asked.connections or 4, BULK, within_s=asked.within_s)
+        return await compared(asked, wish, settings, folder, say)
     wish = Wish(asked.count or 50_000, asked.connections or 4, BULK, within_s=asked.within_s)
     return await _send(asked, {"bulk": wish}, settings, folder, say)
 
@@ -102,4 +109,6 @@ SCENARIOS: dict[Scenario, Callable[[Asked, Settings, Path, Say], Awaitable[Resul
     Scenario.RENDER: _render,
     Scenario.GATEWAY: _gateway,
     Scenario.DOOR: _door,
+    Scenario.LANES: lanes,
+    Scenario.EMAIL: email,
 }

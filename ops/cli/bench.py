@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.bench.asked import ROLES, Asked, Scenario
+from ops.bench.asked import COMPARABLE, ROLES, Asked, Scenario
 from ops.cli.door import fail, say, settings
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
 
 def bench(
     scenario: Annotated[Scenario, typer.Argument(help="What to measure.")] = Scenario.SINGLE,
-    count: Annotated[int | None, typer.Option(min=1, help="Notifications: single, bulk, door.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="How many: all but latency and gateway.")] = None,
     connections: Annotated[int | None, typer.Option(min=1, max=1000, help="At the API: single, bulk, latency.")] = None,
     devices: Annotated[int | None, typer.Option(min=10, help="Devices connected at once.")] = None,
     rate: Annotated[list[float] | None, typer.Option(min=1, help="Per second, once or more: latency.")] = None,
@@ -48,6 +48,8 @@ def bench(
     frames: Annotated[int, typer.Option(min=100, help="Frames for the speed of the server alone: gateway.")] = 100_000,
     profile: Annotated[bool, typer.Option(help="Processor time per notification and role.")] = False,
     call_tree: Annotated[str | None, typer.Option(help=f"Write the calls of a role: {', '.join(ROLES)}.")] = None,
+    compare: Annotated[bool, typer.Option(help="Beside what others build, in turn: single, bulk.")] = False,
+    rounds: Annotated[int, typer.Option(min=1, max=20, help="Turns of each side: --compare, email.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="JSON alone on standard output.")] = False,
 ) -> None:
     """Measure the platform here, on servers of its own; a run whose ledgers do not agree ends with code 2."""
@@ -62,6 +64,8 @@ def bench(
         frames=frames,
         with_profile=profile,
         call_tree_of=call_tree,
+        is_compared=compare,
+        rounds=rounds,
     )
     _refuse_impossible(asked)
     result = _run(settings(), asked)
@@ -78,6 +82,8 @@ def bench(
 def _refuse_impossible(asked: Asked) -> None:
     if asked.call_tree_of is not None and asked.call_tree_of not in ROLES:
         fail(f"--call-tree {asked.call_tree_of}: one of {', '.join(ROLES)}")
+    if asked.is_compared and asked.scenario not in COMPARABLE:
+        fail(f"--compare: the peers can do {' and '.join(COMPARABLE)}, not {asked.scenario}")
     most = _open_files() - _SPARE_FILES
     if asked.devices is not None and asked.devices > most:
         fail(f"{asked.devices} devices need as many open files, and this machine allows {most}: raise `ulimit -Hn`")
