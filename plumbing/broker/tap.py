@@ -152,14 +152,8 @@ class Wire(asyncio.StreamReaderProtocol):
     def _takes_method(self, method: int, channel: int, payload: bytes) -> bool:
         if method == frames.DELIVER:
             return self._takes_delivery(channel, frames.read_delivery(payload))
-        unconfirmed = self.unconfirmed.get(channel)
-        if unconfirmed is not None and method in (frames.ACK, frames.NACK):
-            tag, is_multiple = frames.read_confirmation(payload)
-            unconfirmed.confirmed(tag, is_multiple=is_multiple, is_there=method == frames.ACK)
-            return True
-        if unconfirmed is not None and method == frames.RETURN:
-            self._contents[channel] = _Content(None)
-            return True
+        if method in (frames.ACK, frames.NACK, frames.RETURN):
+            return self._takes_confirmation(method, channel, payload)
         if method == frames.SELECT_OK:
             self.unconfirmed[channel] = Unconfirmed(channel, self.writer, self._frame_max_bytes)
         elif method in (frames.CHANNEL_OPEN_OK, frames.CHANNEL_CLOSE, frames.CHANNEL_CLOSE_OK):
@@ -167,6 +161,17 @@ class Wire(asyncio.StreamReaderProtocol):
         elif method == frames.TUNE:
             self._frame_max_bytes = frames.read_frame_max(payload) or _DEFAULT_FRAME_BYTES
         return False
+
+    def _takes_confirmation(self, method: int, channel: int, payload: bytes) -> bool:
+        unconfirmed = self.unconfirmed.get(channel)
+        if unconfirmed is None or not unconfirmed.is_used:
+            return False
+        if method == frames.RETURN:
+            self._contents[channel] = _Content(None)
+        else:
+            tag, is_multiple = frames.read_confirmation(payload)
+            unconfirmed.confirmed(tag, is_multiple=is_multiple, is_there=method == frames.ACK)
+        return True
 
     def _takes_delivery(self, channel: int, delivery: Delivery) -> bool:
         unanswered = self.unanswered.get(channel)

@@ -65,6 +65,11 @@ class Unconfirmed:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def is_used(self) -> bool:
+        """Whether anything was published here; else what the broker confirms is aiormq's."""
+        return self._last > 0
+
     async def publish(self, exchange: str, messages: Sequence[Outgoing], call: Call) -> None:
         """Write these, as fast as others are confirmed; `call` gets the answers, in this order."""
         place = 0

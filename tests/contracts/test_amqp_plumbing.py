@@ -65,6 +65,20 @@ async def test_a_rested_envelope_is_back_on_its_lane_after_its_level(publisher: 
     assert (decode(incoming.body), incoming.routing_key) == (rested, str(LANE))
 
 
+async def test_other_channels_of_a_connection_publish_and_consume_by_aio_pika(
+    publisher: Publisher, broker_url: str
+) -> None:
+    async with connected(broker_url) as connection, connection.channel() as amqp_channel:
+        work = await amqp_channel.get_exchange(topology.WORK, ensure=False)
+        await work.publish(aio_pika.Message(b"by hand"), str(LANE), timeout=DEADLINE_S)
+        queue = await amqp_channel.get_queue(QUEUE, ensure=False)
+        async with queue.iterator(timeout=DEADLINE_S) as messages:
+            message = await anext(messages)
+            await message.ack()
+
+    assert message.body == b"by hand"
+
+
 async def test_an_unknown_retry_level_is_a_mistake_of_the_caller(publisher: Publisher) -> None:
     with pytest.raises(ValueError, match="no retry level"):
         await publisher.publish_retry(envelope(), "3h")

@@ -253,3 +253,13 @@ async def test_a_lost_channel_is_an_answer_to_all() -> None:
     await late.end()
 
     assert call.answers + late.answers == [False, False, False]
+
+
+async def test_what_was_published_past_us_is_confirmed_past_us() -> None:
+    bench = Bench()
+    confirming(bench)
+    strange = method(Basic.Ack(1)), *message(1, b"back", consumer="theirs")
+
+    bench.hear(*strange)
+
+    assert await bench.left() == method(Confirm.SelectOk()) + b"".join(strange)
