@@ -4,7 +4,6 @@ A message is acknowledged when the last of its deliveries is settled, never befo
 known here.
 """
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -58,7 +57,8 @@ async def settle(pieces: list[Piece]) -> None:
                 done[id(piece.parcel)] = piece.parcel
     if done:
         reach(Failpoint.WORKER_BEFORE_ACK)
-        await asyncio.gather(*(parcel.message.ack() for parcel in done.values()))
+        for parcel in done.values():
+            await parcel.message.ack()  # never waits: acknowledgements gather
 
 
 def by_parcel(pieces: list[Piece]) -> list[tuple[Parcel, list[UUID]]]:
