@@ -27,19 +27,19 @@ class Tool(StrEnum):
         return f"CARILLON_TEST_{self.name}"
 
 
-def find_tool(tool: Tool) -> Path | None:
+def find_tool(tool: Tool, *, folder: Path = FOLDER) -> Path | None:
     """The one that was named in the environment, else that of PATH, else the one fetched; None where there is none."""
     named = os.environ.get(tool.variable)
-    found = named or shutil.which(tool.program) or shutil.which(tool.program, path=str(FOLDER))
+    found = named or shutil.which(tool.program) or shutil.which(tool.program, path=str(folder))
     return Path(found) if found else None
 
 
-def fetch(tool: Tool) -> str | None:
+def fetch(tool: Tool, *, folder: Path = FOLDER) -> str | None:
     """Take only the program out of Debian's package, so that no service of it starts; what went wrong, in words.
 
     Needs apt-get with lists of packages, and dpkg; no rights beyond those on the folder.
     """
-    half = FOLDER / f"{tool.program}.half"
+    half = folder / f"{tool.program}.half"
     shutil.rmtree(half, ignore_errors=True)
     half.mkdir(parents=True)
     try:
@@ -51,7 +51,7 @@ def fetch(tool: Tool) -> str | None:
         found = next(half.rglob(f"bin/{tool.program}"), None)
         if found is None:
             return fault or f"the package {tool} holds no {tool.program}"
-        found.replace(FOLDER / tool.program)
+        found.replace(folder / tool.program)
         return None
     finally:
         shutil.rmtree(half, ignore_errors=True)

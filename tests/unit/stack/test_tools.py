@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from ops.stack import tools
 from ops.stack.tools import Tool, fetch, find_tool
 
 
@@ -17,22 +16,20 @@ def test_a_program_named_in_the_environment_comes_first(monkeypatch: pytest.Monk
 def test_a_fetched_program_is_found_and_one_that_is_nowhere_is_not(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(tools, "FOLDER", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     monkeypatch.delenv("CARILLON_TEST_PROMTOOL", raising=False)
     monkeypatch.delenv("CARILLON_TEST_CHROMIUM", raising=False)
     (tmp_path / "promtool").write_text("#!/bin/sh\n")
     (tmp_path / "promtool").chmod(0o755)
 
-    assert find_tool(Tool.PROMTOOL) == tmp_path / "promtool"
-    assert find_tool(Tool.CHROMIUM) is None
+    assert find_tool(Tool.PROMTOOL, folder=tmp_path) == tmp_path / "promtool"
+    assert find_tool(Tool.CHROMIUM, folder=tmp_path) is None
 
 
 def test_without_a_package_tool_fetching_says_why_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(tools, "FOLDER", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
 
-    assert fetch(Tool.PROMTOOL) == "apt-get: No such file or directory"
+    assert fetch(Tool.PROMTOOL, folder=tmp_path) == "apt-get: No such file or directory"
     assert list(tmp_path.iterdir()) == []
