@@ -1,5 +1,6 @@
 """The alerts, held against recorded series by Prometheus' own checker, and against what the roles really export."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -18,6 +19,7 @@ RULES: list[dict[str, Any]] = [
 ALERTS = {rule["alert"]: rule for rule in RULES if "alert" in rule}
 RECORDED = {rule["record"] for rule in RULES if "record" in rule}
 TESTS: list[dict[str, Any]] = yaml.safe_load((FOLDER / "tests.yml").read_text())["tests"]
+PANELS: list[dict[str, Any]] = json.loads((ROOT / "ops" / "grafana" / "carillon.json").read_text())["panels"]
 NAME = re.compile(r"\b((?:apns|carillon)_\w+)(\{[^}]*\})?")
 
 
@@ -47,9 +49,23 @@ def test_what_is_scraped_is_valid(promtool: Path) -> None:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule.get("alert") or rule.get("record")))
 def test_a_rule_asks_only_for_what_the_roles_export(rule: dict[str, Any]) -> None:
+    _assert_exported(rule["expr"])
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: str(panel["title"]))
+def test_a_panel_asks_only_for_what_the_roles_export(panel: dict[str, Any]) -> None:
     exported = _exported()
 
-    for name, selector in NAME.findall(rule["expr"]):
+    for target in panel["targets"]:
+        assert NAME.findall(target["expr"])
+        _assert_exported(target["expr"])
+        for label in re.findall(r"{{(\w+)}}", target["legendFormat"]):
+            assert label == "instance" or any(label in exported[name] for name, _ in NAME.findall(target["expr"]))
+
+
+def _assert_exported(expr: str) -> None:
+    exported = _exported()
+    for name, selector in NAME.findall(expr):
         assert name in exported, name
         for label, sign, value in re.findall(r'(\w+)(=~|=)"([^"]*)"', selector):
             known = exported[name].get(label, set())
