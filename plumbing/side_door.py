@@ -1,4 +1,4 @@
-"""The small door of a role without an API: `/metrics`, `/health/live`, `/health/ready`, on the loopback only."""
+"""The small door of a role without an API, for `/metrics` and `/health`; on loopback unless it is told otherwise."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from domain.errors import Misconfigured
 from plumbing import metrics
 from plumbing.health import Check, ask_all, is_ready
 
-HOST = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 REQUEST_TIMEOUT_S = 5.0
 MAX_REQUEST_BYTES = 8192
 
@@ -19,18 +19,19 @@ _JSON = "application/json"
 
 
 @contextlib.asynccontextmanager
-async def open_door(port: int, checks: Mapping[str, Check]) -> AsyncIterator[str]:
+async def open_door(port: int, checks: Mapping[str, Check], *, host: str = LOOPBACK) -> AsyncIterator[str]:
     """Serve on `port` (0: a free one) as long as the context lasts; its URL. Misconfigured when the port is taken."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await _serve(reader, writer, lambda path: _route(path, checks))
 
     try:
-        server = await asyncio.start_server(answer, HOST, port, limit=MAX_REQUEST_BYTES)
+        server = await asyncio.start_server(answer, host, port, limit=MAX_REQUEST_BYTES)
     except OSError as error:
-        raise Misconfigured(f"CARILLON_METRICS_PORT {port} cannot be used: {error.strerror or error}") from error
+        place = f"CARILLON_METRICS_PORT {port} of {host}"
+        raise Misconfigured(f"{place} cannot be used: {error.strerror or error}") from error
     async with server:
-        yield f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
+        yield f"http://{f'[{host}]' if ':' in host else host}:{server.sockets[0].getsockname()[1]}"
 
 
 async def _route(path: str, checks: Mapping[str, Check]) -> _Answer:

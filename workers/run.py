@@ -61,7 +61,7 @@ async def run(
             "postgres": Check(partial(resources.hot_pool.fetchval, "SELECT 1")),
             "rabbitmq": Check(partial(need_connection, consumer)),
         }
-        url = await stack.enter_async_context(open_door(settings.metrics_port, checks))
+        url = await stack.enter_async_context(open_door(settings.metrics_port, checks, host=settings.metrics_host))
         worker = Worker(
             crew,
             consumer,

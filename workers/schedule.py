@@ -48,7 +48,7 @@ async def run(settings: Settings) -> None:
             "postgres": Check(lambda: resources.hot_pool.fetchval("SELECT 1")),
             "rabbitmq": Check(partial(need_connection, publisher)),
         }
-        url = await stack.enter_async_context(open_door(settings.metrics_port, checks))
+        url = await stack.enter_async_context(open_door(settings.metrics_port, checks, host=settings.metrics_host))
         tasks = [asyncio.create_task(one.run(), name=type(one).__name__) for one in loops]
         stack.push_async_callback(_end, tasks)
         settle()

@@ -39,7 +39,8 @@ async def run(settings: Settings) -> None:
         async with borrow(resources.hot_pool) as conn:
             await need_current_schema(conn)
         pushing, checks = await _open_pushing(resources, stack)
-        metrics_url = await stack.enter_async_context(open_door(settings.metrics_port, checks))
+        side_door = open_door(settings.metrics_port, checks, host=settings.metrics_host)
+        metrics_url = await stack.enter_async_context(side_door)
         door = ProviderDoor(pushing)
         serving = await stack.enter_async_context(
             open_server(listener, door, certificate=certificate, private_key=private_key)

@@ -79,6 +79,12 @@ def test_every_role_of_production_is_there() -> None:
     assert {SERVICES[name]["command"][0] for name in OURS if name != "certificate"} == roles
 
 
+def test_prometheus_reaches_every_role_from_within_the_network() -> None:
+    told = [SERVICES[name].get("environment", {}) for name in OURS]
+
+    assert [one["CARILLON_METRICS_HOST"] for one in told if "CARILLON_METRICS_PORT" in one] == ["0.0.0.0"] * 4  # noqa: S104
+
+
 def test_a_certificate_is_made_where_the_door_looks_for_it(tmp_path: Path) -> None:
     [folder] = SERVICES["certificate"]["command"]
     module = SERVICES["certificate"]["entrypoint"][-1]

@@ -30,6 +30,14 @@ def test_the_domain_needs_nothing_but_the_standard_library() -> None:
     assert strangers == set()
 
 
+def test_what_only_the_api_reads_by_is_loaded_by_no_worker_and_no_gateway() -> None:
+    words = "import sys, workers.run, channels.push.gateway.run; raise SystemExit('sqlalchemy' in sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", words], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
 def test_no_test_patches_our_own_code() -> None:
     patched = [
         f"{shown(path)}:{node.lineno} patches {node.args[0].value!r}"

@@ -51,7 +51,8 @@ async def run(settings: Settings) -> None:
             "postgres": Check(partial(resources.hot_pool.fetchval, "SELECT 1")),
             "rabbitmq": Check(partial(need_connection, consumer)),
         }
-        metrics_url = await stack.enter_async_context(open_door(settings.metrics_port, checks))
+        side_door = open_door(settings.metrics_port, checks, host=settings.metrics_host)
+        metrics_url = await stack.enter_async_context(side_door)
         listening = bind(settings.gateway_host, settings.gateway_port)
         here = facts_of(settings, listening.getsockname()[1])
         node = Node(here, ways_of(resources, publisher), bounds_of(settings))

@@ -38,6 +38,12 @@ async def test_metrics_and_health_are_served() -> None:
     assert ready[1] == '{"status":"up","dependencies":{"postgres":true}}'
 
 
+async def test_it_opens_where_it_is_told() -> None:
+    async with open_door(0, {}, host="0.0.0.0") as url:  # noqa: S104  # that is what is tested
+        assert url.startswith("http://0.0.0.0:")
+        assert (await ask(url.replace("0.0.0.0", "127.0.0.1"), "/health/live"))[0] == 200  # noqa: S104
+
+
 async def test_a_missing_dependency_makes_it_not_ready_and_is_named() -> None:
     async with open_door(0, {"postgres": Check(up), "rabbitmq": Check(down)}) as url:
         status, body = await ask(url, "/health/ready")
