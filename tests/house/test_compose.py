@@ -82,7 +82,7 @@ def test_every_role_of_production_is_there() -> None:
 def test_prometheus_reaches_every_role_from_within_the_network() -> None:
     told = [SERVICES[name].get("environment", {}) for name in OURS]
 
-    assert [one["CARILLON_METRICS_HOST"] for one in told if "CARILLON_METRICS_PORT" in one] == ["0.0.0.0"] * 4  # noqa: S104
+    assert [one["CARILLON_METRICS_HOST"] for one in told if "CARILLON_METRICS_PORT" in one] == ["0.0.0.0"] * 4  # noqa: S104  # of containers
 
 
 def test_a_certificate_is_made_where_the_door_looks_for_it(tmp_path: Path) -> None:
