@@ -49,6 +49,11 @@ UPDATE broadcasts SET cursor = coalesce($2, cursor), planned = planned + $3,
   finished_at = CASE WHEN $4 THEN now() END WHERE id = $1
 """
 _WITHDRAWN = "UPDATE broadcasts SET withdrawn_to = $2, finished_at = CASE WHEN $3 THEN now() END WHERE id = $1"
+_FORGET = """
+WITH gone AS (DELETE FROM broadcasts WHERE id IN (
+  SELECT id FROM broadcasts WHERE id < $1 AND finished_at IS NOT NULL ORDER BY id LIMIT $2) RETURNING 1)
+SELECT count(*)::int FROM gone
+"""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(NotificationRequest).decode
@@ -199,3 +204,9 @@ def _broadcast(row: Any) -> Broadcast:
         row["cancelled_at"],
         row["withdrawn_to"],
     )
+
+
+async def forget(conn: asyncpg.Connection, before: UUID, limit: int) -> int:
+    """Delete at most `limit` with ids below `before`, oldest first, except what is not finished; how many."""
+    count: int = await conn.fetchval(_FORGET, before, limit)
+    return count

@@ -89,6 +89,7 @@ def _device_duties(resources: Resources) -> DeviceDuties:
         resources.cache,
         Brake(settings.brake_percent, settings.brake_window_s),
         timedelta(days=settings.device_grace_days),
+        settings.retention_months,
     )
 
 

@@ -1,4 +1,4 @@
-"""What happened to tokens, kept for good: who did what to which device, and why. Rows are only ever added.
+"""What happened to tokens: who did what to which device, and why. Rows are added, and forgotten when retention is over.
 
 Of a token it holds the first 8 hex digits of its keyed hash: enough to follow one, nothing to use.
 """
@@ -26,6 +26,11 @@ SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[],
 _OF_DEVICE = """
 SELECT id, operation, token_prefix, actor, reason, at FROM token_audit
 WHERE tenant_id = $1 AND device_id = $2 AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC LIMIT $4
+"""
+_FORGET = """
+WITH gone AS (DELETE FROM token_audit WHERE id IN (
+  SELECT id FROM token_audit WHERE id < $1 ORDER BY id LIMIT $2) RETURNING 1)
+SELECT count(*)::int FROM gone
 """
 
 log = structlog.get_logger(__name__)
@@ -97,3 +102,9 @@ async def of_device(
     with postgres_errors():
         rows = await source.fetch(_OF_DEVICE, tenant, device_id, before, limit)
     return [Line(row[0], TokenOperation(row[1]), row[2], row[3], row[4], row[5]) for row in rows]
+
+
+async def forget(conn: asyncpg.Connection, before: UUID, limit: int) -> int:
+    """Delete at most `limit` lines with ids below `before`, oldest first; how many."""
+    count: int = await conn.fetchval(_FORGET, before, limit)
+    return count

@@ -27,6 +27,11 @@ WHERE f.tenant_id = $1 AND ($2::text IS NULL OR a.bundle_id = $2)
   AND f.written_by < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
 ORDER BY f.written_by, f.id LIMIT $5
 """
+_FORGET = """
+WITH gone AS (DELETE FROM feedback WHERE id IN (
+  SELECT id FROM feedback WHERE id < $1 ORDER BY id LIMIT $2) RETURNING 1)
+SELECT count(*)::int FROM gone
+"""
 _BEGINNING = UUID(int=0)
 
 
@@ -74,3 +79,9 @@ async def page(
     with postgres_errors():
         rows = await source.fetch(_PAGE, tenant, bundle_id, written_by, last, limit)
     return [Died(Place(row[0], row[1]), *list(row)[2:]) for row in rows]
+
+
+async def forget(conn: asyncpg.Connection, before: UUID, limit: int) -> int:
+    """Delete at most `limit` of those with ids below `before`, oldest first; how many."""
+    count: int = await conn.fetchval(_FORGET, before, limit)
+    return count

@@ -31,6 +31,7 @@ GROUP BY a.id, a.tenant_id, a.bundle_id, a.braked_at ORDER BY a.id
 _RECENT = """
 SELECT count(*)::int FROM devices d JOIN apps a ON a.id = d.app_id WHERE d.app_id = $1
   AND d.invalidated_at > greatest(now() - make_interval(secs => $2), a.released_at)
+  AND (d.invalidation_reason = 'stale') = $3
 """
 _VALID = "SELECT count(*)::int FROM (SELECT 1 FROM devices WHERE app_id = $1 AND invalidated_at IS NULL LIMIT $2) v"
 _INVALIDATE = """
@@ -106,7 +107,7 @@ async def invalidate(
     """
     result = Invalidated()
     for app in await conn.fetch(_LOCK_APPS, list(device_ids), known_at):
-        if app["braked_at"] is not None or await _brakes(conn, app, brake, actor):
+        if app["braked_at"] is not None or await _brakes(conn, app, brake, actor, reason):
             result.braked.add(app["id"])
             continue
         rows = await conn.fetch(_INVALIDATE, app["devices"], reason, known_at)
@@ -141,10 +142,13 @@ async def count_braked(conn: asyncpg.Connection) -> int:
     return count
 
 
-async def _brakes(conn: asyncpg.Connection, app: asyncpg.Record, brake: Brake, actor: str) -> bool:
-    """Whether these would be too many; then the app is braked. The app's row is locked, so nobody counts beside us."""
+async def _brakes(conn: asyncpg.Connection, app: asyncpg.Record, brake: Brake, actor: str, cause: str) -> bool:
+    """Whether these would be too many; then the app is braked. The app's row is locked, so nobody counts beside us.
+
+    Tokens that died and devices that are stale are counted apart: neither makes the other look like a disaster.
+    """
     dying = len(app["devices"])
-    dead = await conn.fetchval(_RECENT, app["id"], brake.window_s) + dying
+    dead = await conn.fetchval(_RECENT, app["id"], brake.window_s, cause == InvalidationReason.STALE) + dying
     if dead < LEAST_TO_BRAKE:
         return False
     valid = await conn.fetchval(_VALID, app["id"], brake.enough(dead) + dying) - dying

@@ -17,7 +17,7 @@ from plumbing.push_metrics import BRAKED_APPS
 from plumbing.secrets import new_device_token
 from tests.integration.push.fleet import SEAL, a_device
 from tests.integration.push.registry import Registry, open_registry
-from tests.integration.push.test_dying_tokens import BRAKE, app_id_of, valid
+from tests.integration.push.test_dying_tokens import BRAKE, a_fleet, app_id_of, dying, valid
 from workers.device_duties import DeviceDuties
 
 
@@ -83,6 +83,59 @@ async def test_too_many_stale_devices_pull_the_brake(registry: Registry, cache: 
 
     assert await valid(registry) == 30 - (LEAST_TO_BRAKE - 1)
     assert BRAKED_APPS._value.get() >= 1
+
+
+async def test_stale_devices_do_not_make_dying_tokens_look_like_a_disaster(registry: Registry, cache: Cache) -> None:
+    for _ in range(LEAST_TO_BRAKE - 1):
+        await _old_device(registry, STALE_AFTER.days + 1)
+    duty = duties(registry, cache)
+    while await duty.suspend_stale(led_by(registry.pool)):  # type: ignore[arg-type]  # a leader of one
+        pass
+    fleet = await a_fleet(registry, 5)
+
+    result = await dying(registry, fleet)
+
+    assert sorted(result.device_ids) == sorted(fleet)
+    assert result.braked == set()
+
+
+async def test_what_is_past_retention_is_forgotten_and_what_still_runs_is_not(registry: Registry, cache: Cache) -> None:
+    app, now = await app_id_of(registry), utc_now()
+    old, young = [
+        [uuid7(int((now - timedelta(days=days)).timestamp() * 1000)) for _ in range(2)] for days in (450, 300)
+    ]
+    for one in (*old, *young):
+        await registry.pool.execute(
+            "INSERT INTO feedback (id, tenant_id, app_id, device_id, token_hash, reason)"
+            " VALUES ($1, $2, $3, $1, '', '')",
+            one,
+            registry.tenant,
+            app,
+        )
+        await registry.pool.execute(
+            "INSERT INTO token_audit (id, tenant_id, bundle_id, operation, actor) VALUES ($1, $2, '', '', '')",
+            one,
+            registry.tenant,
+        )
+        await registry.pool.execute(
+            "INSERT INTO broadcasts (id, tenant_id, topic, mode, key_id, request, finished_at)"
+            " VALUES ($1, $2, '', 1, $1, '', CASE WHEN $3 THEN now() END)",
+            one,
+            registry.tenant,
+            one != old[0],
+        )
+    duty = duties(registry, cache)
+
+    while await duty.forget_old(led_by(registry.pool)):  # type: ignore[arg-type]  # a leader of one
+        pass
+
+    left = {
+        table: await registry.pool.fetch(f"SELECT id FROM {table} WHERE id = ANY($1) ORDER BY id", [*old, *young])
+        for table in ("feedback", "token_audit", "broadcasts")
+    }
+    assert {row["id"] for row in left["feedback"]} == {row["id"] for row in left["token_audit"]} == set(young)
+    assert {row["id"] for row in left["broadcasts"]} == {old[0], *young}
+    await registry.pool.execute("DELETE FROM broadcasts WHERE tenant_id = $1", registry.tenant)
 
 
 async def test_a_suspended_device_is_erased_when_its_grace_is_over(registry: Registry, cache: Cache) -> None:
