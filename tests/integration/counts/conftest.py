@@ -40,7 +40,7 @@ async def tapped_servers(database_url: str, redis_url: str, amqp_url: str) -> As
         postgres, redis, amqp = [
             await stack.enter_async_context(tapped(url)) for url in (database_url, redis_url, amqp_url)
         ]
-        pool = await open_hot_pool(postgres.url, size=1)
+        pool = await open_hot_pool(postgres.url, size=4)
         stack.push_async_callback(pool.close)
         cache = Cache.open(redis.url)
         stack.push_async_callback(cache.close)

@@ -1,6 +1,6 @@
 """A tap on the way to a server, that counts what passes: never the time, and never how bytes were cut into pieces.
 
-PostgreSQL: the questions that a client waits for, be they a statement, a COPY, BEGIN or a preparation. Redis: the
+PostgreSQL: the questions that a client waits for, be they a statement, a COPY or BEGIN; not preparations. Redis: the
 times that it is asked after it has answered; a pipeline is one. RabbitMQ: the messages that it is given.
 """
 
@@ -60,8 +60,8 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, h
 class _Postgres:
     """Frontend messages: https://www.postgresql.org/docs/current/protocol-message-formats.html."""
 
-    _WAITED_FOR = frozenset(b"QSH")
-    """Query, Sync and Flush: after these a client waits."""
+    _WAITED_FOR = frozenset(b"QS")
+    """Query and Sync: after these a client waits. (After Flush too, once a connection, to prepare.)"""
     _STARTUP = 196608
 
     def __init__(self) -> None:
