@@ -23,7 +23,7 @@ from fanout.gates import words
 from fanout.gates.dedupe import pass_dedupe
 from fanout.gates.idempotency import pass_idempotency
 from fanout.gates.recipient import Loaded, know_recipients
-from fanout.gates.verdicts import judge
+from fanout.gates.verdicts import Judge
 from fanout.plan import plan
 from fanout.quick import enter_quickly, may_be_quick
 from fanout.records import records
@@ -158,8 +158,9 @@ async def enter(
     """Pass the gates that need the transaction, and record what came through. Nobody is told before the commit."""
     fresh, waiting = await pass_idempotency(conn, cases)
     fresh, loaded = await know_recipients(conn, intake.seal, fresh, batch.cached)
+    judge = Judge(now)
     for case in fresh:
-        judge(case, batch.spent.told(case), now=now)
+        judge(case, batch.spent.told(case))
         plan(case)
     await pass_dedupe(conn, fresh)
     rows, at_once = records(fresh, now=now, inline=inline)

@@ -1,6 +1,6 @@
 """Answers: what a sender is told, and the JSON from which the same answer can be given again."""
 
-from dataclasses import replace
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -22,22 +22,35 @@ _json = msgspec.json.Encoder()
 
 def answer(case: Case, limit: Answer | None = None) -> Accepted:
     """What the sender is told, with what its key has left where the answer goes to it alone."""
-    return replace(summarise(case.id, tuple(case.deliveries), case.duplicate_of), limit=limit)
+    return summarise(case.id, tuple(case.deliveries), case.duplicate_of, limit=limit)
 
 
-def summarise(identifier: UUID, deliveries: tuple[PlannedDelivery, ...], duplicate_of: UUID | None) -> Accepted:
+def summarise(
+    identifier: UUID,
+    deliveries: tuple[PlannedDelivery, ...],
+    duplicate_of: UUID | None,
+    *,
+    limit: Answer | None = None,
+    replayed: bool = False,
+) -> Accepted:
     """The answer for a notification from its planned deliveries; a reason only when nothing will be sent."""
-    if any(each.status is not DeliveryStatus.SUPPRESSED for each in deliveries):
-        return Accepted(identifier, NotificationStatus.ACCEPTED, deliveries)
+    for each in deliveries:
+        if each.status is not DeliveryStatus.SUPPRESSED:
+            return Accepted(identifier, NotificationStatus.ACCEPTED, deliveries, None, None, replayed, limit)
     reason = Reason.DUPLICATE if duplicate_of else next((each.reason for each in deliveries), None)
-    return Accepted(identifier, NotificationStatus.SUPPRESSED, deliveries, reason, duplicate_of)
+    return Accepted(identifier, NotificationStatus.SUPPRESSED, deliveries, reason, duplicate_of, replayed, limit)
 
 
 def decisions_json(case: Case) -> bytes:
     """What explains this notification for ever, and rebuilds its first answer: gates and plan as JSON."""
-    gates = [_decision_document(decision) for decision in case.decisions]
+    gates = case.gates_json or gates_json(case.decisions)
     planned = [_delivery_document(each) for each in case.deliveries]
-    return _json.encode({"gates": gates, "plan": planned})
+    return _json.encode({"gates": msgspec.Raw(gates), "plan": planned})
+
+
+def gates_json(decisions: Iterable[Decision]) -> bytes:
+    """The gates' part of it."""
+    return _json.encode([_decision_document(decision) for decision in decisions])
 
 
 def _decision_document(decision: Decision) -> dict[str, Any]:
@@ -72,4 +85,4 @@ def rebuild(identifier: UUID, decisions: bytes, duplicate_of: UUID | None) -> Ac
         )
         for ordinal, (channel, status, reason, until, address) in enumerate(planned, 1)
     )
-    return replace(summarise(identifier, deliveries, duplicate_of), replayed=True)
+    return summarise(identifier, deliveries, duplicate_of, replayed=True)

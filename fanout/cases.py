@@ -4,7 +4,7 @@ from asyncio import Future
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from domain.clock import rfc3339
@@ -107,12 +107,21 @@ class BulkAccepted:
     replayed: bool = False
 
 
+class Fate(NamedTuple):
+    """What becomes of one channel's deliveries, by what the gates decided."""
+
+    status: DeliveryStatus
+    reason: Reason | None = None
+    until: datetime | None = None
+
+
 @dataclass(slots=True, eq=False)
 class Case:
     """One item on its way through the gates: what is known of it so far, and what was decided.
 
     Each gate fills in what the later ones need: words the category, message and channels, the recipient gate the
-    recipient, verdicts the times and decisions, the plan the deliveries.
+    recipient, verdicts the times and decisions, the plan the deliveries. `gates_json` are the decisions as they are
+    kept, where they were encoded already; whoever adds a decision forgets it.
     """
 
     item: Item
@@ -125,6 +134,8 @@ class Case:
     expires_at: datetime = field(init=False)
     recheck_at: datetime | None = None
     decisions: list[Decision] = field(default_factory=list)
+    gates_json: bytes | None = None
+    fates: dict[Channel, Fate] = field(default_factory=dict)
     deliveries: list[PlannedDelivery] = field(default_factory=list)
     duplicate_of: UUID | None = None
     has_waited: bool = False

@@ -6,9 +6,10 @@ duplicate, a replay) is given back.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from itertools import chain, repeat
 from uuid import UUID
 
 from domain.delivery import DeliveryStatus
@@ -68,6 +69,8 @@ async def ask(
     for case in cases:
         tenants[case.tenant_id].append(case)
     cost = 0 if free_of_charge else 1
+    if len(tenants) == 1:  # as nearly always: without a task
+        return spent, await _ask_tenant(limiter, policy, cases[0].tenant_id, cases, spent, cost)
     for cached in await asyncio.gather(
         *(_ask_tenant(limiter, policy, tenant, members, spent, cost) for tenant, members in tenants.items())
     ):
@@ -86,41 +89,55 @@ async def _ask_tenant(
 ) -> dict[Case, KnownRecipient]:
     recipients = {case: recipient_cache.key(tenant, case.request.to) for case in cases if not case.request.to.is_inline}
     read_keys = list(dict.fromkeys(recipients.values()))
-    per_key = [case for case in cases if case.item.campaign_id is None]
-    limits = [_key_limit(policy, case, cost) for case in per_key]
-    per_user = [
-        (case, channel, _user_limit(policy, case, channel, cost))
-        for case in cases
-        if is_limited_per_user(case.item, case.category)
-        for channel in case.channels
-    ]
-    values, answers = await limiter.look_up(read_keys, [*limits, *(limit for _, _, limit in per_user)])
-    for case, answer in zip(per_key, answers[: len(per_key)], strict=True):
-        spent.by_key[case] = answer
-        if not answer.allowed:
-            case.refuse(_over_key_limit(policy, answer))
-    for (case, channel, limit), answer in zip(per_user, answers[len(per_key) :], strict=True):
-        spent.by_user.setdefault(case, {})[channel] = answer
-        if cost:
-            spent.limits[(case, channel)] = limit
+    per_key: defaultdict[UUID, list[Case]] = defaultdict(list)
+    per_user: defaultdict[str, list[tuple[Case, Channel]]] = defaultdict(list)
+    for case in cases:
+        if case.item.campaign_id is None:
+            per_key[case.item.sender.key_id].append(case)
+        if is_limited_per_user(case.item, case.category):
+            for channel in case.channels:
+                per_user[_user_key(case, channel)].append((case, channel))
+    key_limits = [_key_limit(policy, tenant, key, cost, len(members)) for key, members in per_key.items()]
+    user_limits = [_user_limit(policy, name, cost, len(members)) for name, members in per_user.items()]
+    values, answers = await limiter.look_up(read_keys, [*key_limits, *user_limits])
+    for members, answer in zip(per_key.values(), answers[: len(key_limits)], strict=True):
+        refusal = _over_key_limit(policy, answer) if not answer.allowed else None
+        for case, said in zip(members, _apart(answer, len(members)), strict=True):
+            spent.by_key[case] = said
+            if refusal is not None and not said.allowed:
+                case.refuse(refusal)
+    for limit, wishes, answer in zip(user_limits, per_user.values(), answers[len(key_limits) :], strict=True):
+        for (case, channel), said in zip(wishes, _apart(answer, len(wishes)), strict=True):
+            spent.by_user.setdefault(case, {})[channel] = said
+            if cost:
+                spent.limits[(case, channel)] = limit
     blobs = dict(zip(read_keys, values, strict=True))
     found = {case: blob for case, key in recipients.items() if (blob := blobs[key]) is not None}
     return {case: known for case, blob in found.items() if (known := recipient_cache.decode(blob)) is not None}
 
 
-def _key_limit(policy: Policy, case: Case, cost: int) -> Limit:
-    sender = case.item.sender
-    key = f"{{t:{sender.tenant_id}}}:limit:key:{sender.key_id.hex}"
-    return Limit(key, policy.key_per_s, policy.key_burst, cost)
+def _apart(answer: Answer, times: int) -> Iterable[Answer]:
+    """What is said to each of those for whom a limit was asked at once: the first of them pass."""
+    if answer.allowed or not answer.passed:
+        return repeat(answer, times)
+    passed = replace(answer, allowed=True, retry_after_s=0)
+    return chain(repeat(passed, answer.passed), repeat(answer, times - answer.passed))
 
 
-def _user_limit(policy: Policy, case: Case, channel: Channel, cost: int) -> Limit:
+def _key_limit(policy: Policy, tenant: UUID, key_id: UUID, cost: int, times: int) -> Limit:
+    return Limit(f"{{t:{tenant}}}:limit:key:{key_id.hex}", policy.key_per_s, policy.key_burst, cost, times)
+
+
+def _user_limit(policy: Policy, key: str, cost: int, times: int) -> Limit:
+    return Limit(key, policy.user_per_hour / 3600, policy.user_burst, cost, times)
+
+
+def _user_key(case: Case, channel: Channel) -> str:
     """The recipient stands in the key as a hash: no address is ever a Redis key. Test sends spend nothing of live."""
     to, tenant = case.request.to, case.tenant_id
     name = to.user or to.email or to.phone or (to.device_id.hex if to.device_id else "")
     digest = blake2b(name.encode(), digest_size=16, key=tenant.bytes).hexdigest()
-    key = f"{{t:{tenant}}}:limit:user:{case.item.sender.mode}:{channel}:{digest}"
-    return Limit(key, policy.user_per_hour / 3600, policy.user_burst, cost)
+    return f"{{t:{tenant}}}:limit:user:{case.item.sender.mode}:{channel}:{digest}"
 
 
 def _over_key_limit(policy: Policy, answer: Answer) -> RequestRefused:

@@ -1,5 +1,6 @@
 """Decisions x addresses and devices -> deliveries. Pure: what the gates said comes in, what will be sent comes out."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from domain.decision import Decision, Gate, Verdict
@@ -7,17 +8,19 @@ from domain.delivery import DeliveryStatus
 from domain.ids import delivery_id
 from domain.lanes import Channel
 from domain.reasons import Reason
-from fanout.cases import Case, PlannedDelivery
+from fanout.cases import Case, Fate, PlannedDelivery
 from preferences.model import KnownRecipient
 
 
 def plan(case: Case) -> None:
     """Make the case's deliveries from its decisions: one for each channel's address or device, in order."""
-    targets = [(channel, address) for channel in case.channels for address in _addresses(case.recipient, channel)]
-    case.deliveries = [
-        _plan_one(case, channel, address, delivery_id(case.id, ordinal))
-        for ordinal, (channel, address) in enumerate(targets, 1)
-    ]
+    deliveries: list[PlannedDelivery] = []
+    for channel in case.channels:
+        status, reason, until = case.fates.get(channel) or _decide(case, channel)
+        for address in _addresses(case.recipient, channel):
+            identifier = delivery_id(case.id, len(deliveries) + 1)
+            deliveries.append(PlannedDelivery(identifier, channel, address, status, reason, until))
+    case.deliveries = deliveries
 
 
 def _addresses(recipient: KnownRecipient, channel: Channel) -> tuple[UUID | None, ...]:
@@ -27,21 +30,26 @@ def _addresses(recipient: KnownRecipient, channel: Channel) -> tuple[UUID | None
     return (recipient.contacts.get(channel),)
 
 
-def _plan_one(case: Case, channel: Channel, address_id: UUID | None, identifier: UUID) -> PlannedDelivery:
-    spoken = [d for d in case.decisions if d.channel in (channel, None)]
+def _decide(case: Case, channel: Channel) -> Fate:
+    fate = case.fates[channel] = _fate([d for d in case.decisions if d.channel in (channel, None)])
+    return fate
+
+
+def _fate(spoken: Sequence[Decision]) -> Fate:
     refusal = next((d for d in spoken if d.verdict is Verdict.SUPPRESS), None)
     if refusal is not None:
-        return PlannedDelivery(identifier, channel, address_id, DeliveryStatus.SUPPRESSED, refusal.reason)
+        return Fate(DeliveryStatus.SUPPRESSED, refusal.reason)
     waits = [(d.until, d.reason) for d in spoken if d.until is not None]
     if waits:
         until, reason = max(waits)
-        return PlannedDelivery(identifier, channel, address_id, DeliveryStatus.DEFERRED, reason, until)
-    return PlannedDelivery(identifier, channel, address_id, DeliveryStatus.QUEUED)
+        return Fate(DeliveryStatus.DEFERRED, reason, until)
+    return Fate(DeliveryStatus.QUEUED)
 
 
 def mark_duplicate(case: Case, first: UUID) -> None:
     """Suppress what the case would have sent, because `first` holds its dedupe window."""
     case.duplicate_of = first
+    case.gates_json = None
     case.decisions.append(Decision.suppress(Gate.DEDUPE, Reason.DUPLICATE, duplicate_of=str(first)))
     case.deliveries = [
         each

@@ -15,7 +15,7 @@ from fanout import limits
 from fanout.cases import Case
 from fanout.gates import dedupe
 from fanout.gates.recipient import identity
-from fanout.gates.verdicts import judge
+from fanout.gates.verdicts import Judge
 from fanout.plan import plan
 from fanout.records import records
 from preferences.model import KnownRecipient
@@ -45,10 +45,11 @@ async def enter_quickly(
     """Record and commit all cases; the envelopes to publish at once. None: nothing was written, go the long way."""
     users: list[tuple[UUID, int]] = []
     others: list[tuple[UUID, int]] = []
+    judge = Judge(now)
     for case in cases:
         known = case.recipient = cached[case]
         (others if known.user_id is None else users).append((identity(known), known.version))
-        judge(case, spent.told(case), now=now)
+        judge(case, spent.told(case))
         plan(case)
     rivals = dedupe.find_rivals(cases)
     dedupe.settle(rivals, {})

@@ -9,21 +9,26 @@ never simply open.
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import groupby
 
+from domain.values import value
 from plumbing.cache import Cache, Script
 
 MAX_LOCAL_BUCKETS = 100_000
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Limit:
-    """`burst` at once, refilled at `per_s` per second. `cost` 0 asks if 1 would pass, a negative one gives back."""
+    """`burst` at once, refilled at `per_s` per second. `cost` 0 asks if 1 would pass, a negative one gives back.
+
+    It is asked so many `times` in a row, each time for `cost`.
+    """
 
     key: str
     per_s: float
     burst: int
     cost: int = 1
+    times: int = 1
 
     @property
     def interval_us(self) -> int:
@@ -34,11 +39,12 @@ class Limit:
         return max(1, round(self.burst / self.per_s))
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Answer:
     """What a limit said. `reset_s` is when it is full again, `retry_after_s` when this cost would be let through.
 
-    `limit` is its burst, and `window_s` how long that takes to grow back.
+    `limit` is its burst, and `window_s` how long that takes to grow back. Of what was asked several times the first
+    `passed` were let through, and `allowed` says whether that is all.
     """
 
     allowed: bool
@@ -47,6 +53,7 @@ class Answer:
     remaining: int
     retry_after_s: int
     reset_s: int
+    passed: int = 1
 
     def headers(self, policy: str) -> dict[str, str]:
         """RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers) of the policy so named."""
@@ -56,7 +63,8 @@ class Answer:
         }
 
 
-# KEYS: n keys to read, then m limits. ARGV: n, then for each limit interval_us, burst, cost.
+# KEYS: n keys to read, then m limits. ARGV: n, then for each run of limits that are alike how many they are, and their
+# interval_us, burst, cost and times. Answers: values, and for each limit how often it passed, ahead_us and missing_us.
 LOOK_UP = Script("""
 local n = tonumber(ARGV[1])
 local t = redis.call('TIME')
@@ -64,28 +72,39 @@ local now = t[1] * 1000000 + t[2]
 local values = {}
 for i = 1, n do values[i] = redis.call('GET', KEYS[i]) end
 local verdicts = {}
-for j = 1, #KEYS - n do
-  local key = KEYS[n + j]
-  local interval = tonumber(ARGV[3 * j - 1])
-  local window = interval * tonumber(ARGV[3 * j])
-  local cost = tonumber(ARGV[3 * j + 1])
-  local tat = tonumber(redis.call('GET', key) or now)
-  if tat < now then tat = now end
-  local after = tat + interval * cost
-  local ahead = after - now
-  local missing = 0
-  if cost >= 0 then missing = tat + interval * math.max(cost, 1) - now - window end
-  if missing > 0 then
-    verdicts[j] = {0, tat - now, missing}
-  else
-    if cost ~= 0 then
-      if ahead > 0 then
-        redis.call('SET', key, string.format('%.0f', after), 'PX', math.ceil(ahead / 1000))
+local j = n
+for run = 2, #ARGV, 5 do
+  local interval = tonumber(ARGV[run + 1])
+  local window = interval * tonumber(ARGV[run + 2])
+  local cost = tonumber(ARGV[run + 3])
+  local times = tonumber(ARGV[run + 4])
+  for _ = 1, tonumber(ARGV[run]) do
+    j = j + 1
+    local key = KEYS[j]
+    local tat = tonumber(redis.call('GET', key) or now)
+    if tat < now then tat = now end
+    local room = now + window - tat
+    local passed = times
+    if cost >= 0 then
+      local step = interval * math.max(cost, 1)
+      local fits = math.max(0, math.floor(room / step))
+      if cost == 0 and fits > 0 then fits = times end
+      passed = math.min(times, fits)
+    end
+    if cost ~= 0 and passed > 0 then
+      tat = tat + interval * cost * passed
+      if tat > now then
+        redis.call('SET', key, string.format('%.0f', tat), 'PX', math.ceil((tat - now) / 1000))
       else
         redis.call('DEL', key)
       end
     end
-    verdicts[j] = {1, math.max(0, ahead), 0}
+    local missing = 0
+    if passed < times then missing = tat + interval * math.max(cost, 1) - now - window end
+    local place = 3 * (j - n)
+    verdicts[place - 2] = passed
+    verdicts[place - 1] = math.max(0, tat - now)
+    verdicts[place] = missing
   end
 end
 return {values, verdicts}
@@ -109,14 +128,21 @@ class Limiter:
         if not read_keys and not limits:
             return [], []
         arguments: list[object] = [len(read_keys)]
-        for limit in limits:
-            arguments += (limit.interval_us, limit.burst, limit.cost)
-        reply = await self._cache.call(LOOK_UP, [*read_keys, *(limit.key for limit in limits)], arguments)
+        for settings, run in groupby(limits, key=_settings):
+            arguments += (sum(1 for _ in run), *settings)
+        reply = await self._cache.call(LOOK_UP, [*read_keys, *[limit.key for limit in limits]], arguments)
         if reply is None:
             return [None] * len(read_keys), [self._ask_local(limit) for limit in limits]
         values, verdicts = reply
-        answers = [_answer(limit, *verdict) for limit, verdict in zip(limits, verdicts, strict=True)]
-        return [value or None for value in values] + [None] * (len(read_keys) - len(values)), answers
+        said: dict[tuple[int, ...], Answer] = {}  # most limits of a batch say the same
+        answers = []
+        for place, limit in enumerate(limits):
+            passed, ahead_us, missing_us = verdicts[3 * place : 3 * place + 3]
+            alike = (*_settings(limit), passed, ahead_us, missing_us)
+            if (answer := said.get(alike)) is None:
+                answer = said[alike] = _answer(limit, passed, ahead_us, missing_us)
+            answers.append(answer)
+        return [blob or None for blob in values] + [None] * (len(read_keys) - len(values)), answers
 
     async def ask(self, limit: Limit) -> Answer:
         """What one limit says."""
@@ -126,19 +152,28 @@ class Limiter:
     def _ask_local(self, limit: Limit) -> Answer:
         now_us = time.monotonic() * 1_000_000
         tat = max(self._local.get(limit.key, now_us), now_us)
-        after = tat + limit.interval_us * limit.cost
-        window = limit.interval_us * limit.burst
-        missing = tat + limit.interval_us * max(limit.cost, 1) - now_us - window
-        if limit.cost >= 0 and missing > 0:
-            return _answer(limit, 0, int(tat - now_us), int(missing))
-        self._local[limit.key] = after
-        self._local.move_to_end(limit.key)
-        if len(self._local) > MAX_LOCAL_BUCKETS:
-            self._local.popitem(last=False)
-        return _answer(limit, 1, max(0, int(after - now_us)), 0)
+        step = limit.interval_us * max(limit.cost, 1)
+        passed, missing = limit.times, 0.0
+        if limit.cost >= 0:
+            fits = max(0, int((now_us + limit.interval_us * limit.burst - tat) // step))
+            passed = min(limit.times, limit.times if fits and not limit.cost else fits)
+        if passed:
+            tat += limit.interval_us * limit.cost * passed
+            self._local[limit.key] = tat
+            self._local.move_to_end(limit.key)
+            if len(self._local) > MAX_LOCAL_BUCKETS:
+                self._local.popitem(last=False)
+        if passed < limit.times:
+            missing = tat + step - now_us - limit.interval_us * limit.burst
+        return _answer(limit, passed, max(0, int(tat - now_us)), int(missing))
 
 
-def _answer(limit: Limit, allowed: int, ahead_us: int, wait_us: int) -> Answer:
+def _settings(limit: Limit) -> tuple[int, int, int, int]:
+    return limit.interval_us, limit.burst, limit.cost, limit.times
+
+
+def _answer(limit: Limit, passed: int, ahead_us: int, wait_us: int) -> Answer:
     remaining = max(0, limit.burst - -(-ahead_us // limit.interval_us))
     retry_after_s, reset_s = -(-wait_us // 1_000_000), -(-ahead_us // 1_000_000)
-    return Answer(bool(allowed), limit.burst, limit.window_s, remaining, retry_after_s, reset_s)
+    allowed = passed == limit.times
+    return Answer(allowed, limit.burst, limit.window_s, remaining, retry_after_s, reset_s, passed)

@@ -10,6 +10,7 @@ import asyncpg
 from domain.decision import Decision, Gate
 from fanout.cases import Case
 from fanout.gates.recipient import identity
+from fanout.gates.verdicts import wishes_window
 from fanout.plan import mark_duplicate, would_send
 from tracking import once
 
@@ -27,10 +28,13 @@ def find_rivals(cases: Iterable[Case]) -> Rivals:
     """Those that wish for a window; the others have passed."""
     rivals: defaultdict[UUID, list[Case]] = defaultdict(list)
     for case in cases:
-        if case.request.dedupe_key is None or _window_s(case) == 0 or not would_send(case):
-            case.decisions.append(Decision.passed(Gate.DEDUPE, asked=False))
-        else:
+        if not wishes_window(case):
+            continue
+        case.gates_json = None
+        if would_send(case):
             rivals[_dedupe_key(case)].append(case)
+        else:
+            case.decisions.append(Decision.passed(Gate.DEDUPE, asked=False))
     return rivals
 
 

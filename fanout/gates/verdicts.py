@@ -8,7 +8,8 @@ from domain.clock import rfc3339
 from domain.decision import Decision, Gate, Verdict
 from domain.lanes import Channel, Priority
 from domain.reasons import Reason
-from fanout.cases import Case, Item
+from fanout.answers import gates_json
+from fanout.cases import Case, Fate, Item
 from plumbing.limiter import Answer
 from preferences import rules
 from preferences.model import Category, Kind
@@ -22,18 +23,82 @@ class Told:
     user: Mapping[Channel, Answer]
 
 
-def judge(case: Case, told: Told, *, now: datetime) -> None:
-    """Keep what the gates before said of the whole request, and ask those that speak of one channel, for each.
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    """What the gates say of every case that is alike, and what the first of them has made of it since."""
 
-    Needs the case's category, channels and recipient; sets its decisions, expiry and recheck time.
-    """
-    begin_at = max(now, case.request.send_at or now)
-    wished_s = case.request.expires_in_s
-    case.expires_at = begin_at + timedelta(seconds=case.category.expires_in_s if wished_s is None else wished_s)
-    case.recheck_at = rules.recheck_at(case.category, case.recipient, case.request.priority, now=begin_at)
-    case.duplicate_of = None
-    asked = (decision for channel in case.channels for decision in _about_one(case, channel, told, begin_at))
-    case.decisions = [*_about_all(case, told), *asked]
+    decisions: list[Decision]
+    expires_at: datetime
+    recheck_at: datetime | None
+    gates_json: bytes
+    fates: dict[Channel, Fate]
+
+
+class Judge:
+    """Judges the cases of one batch at one moment, and those that are alike only once."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._alike: dict[tuple[object, ...], _Judgement] = {}
+
+    def __call__(self, case: Case, told: Told) -> None:
+        """Keep what the gates before said of the whole request, and ask those that speak of one channel, for each.
+
+        Needs the case's category, channels and recipient; sets its decisions, expiry and recheck time.
+        """
+        what = _what_matters(case, told)
+        found = self._alike.get(what) if what is not None else None
+        if found is None:
+            found = self._judge(case, told)
+            if what is not None:
+                self._alike[what] = found
+        case.decisions = found.decisions.copy()
+        case.expires_at, case.recheck_at = found.expires_at, found.recheck_at
+        case.gates_json, case.fates = found.gates_json, found.fates
+        case.duplicate_of = None
+
+    def _judge(self, case: Case, told: Told) -> _Judgement:
+        begin_at = max(self._now, case.request.send_at or self._now)
+        wished_s = case.request.expires_in_s
+        case.expires_at = begin_at + timedelta(seconds=case.category.expires_in_s if wished_s is None else wished_s)
+        recheck_at = rules.recheck_at(case.category, case.recipient, case.request.priority, now=begin_at)
+        asked = (decision for channel in case.channels for decision in _about_one(case, channel, told, begin_at))
+        decisions = [*_about_all(case, told), *asked]
+        if not wishes_window(case):
+            decisions.append(Decision.passed(Gate.DEDUPE, asked=False))
+        return _Judgement(decisions, case.expires_at, recheck_at, gates_json(decisions), {})
+
+
+def wishes_window(case: Case) -> bool:
+    """Whether a dedupe window is asked for, should anything of the case be sent."""
+    return case.request.dedupe_key is not None and case.category.dedupe_window_s != 0
+
+
+def _what_matters(case: Case, told: Told) -> tuple[object, ...] | None:
+    """All that a judgement depends on within one batch, by identity where that is enough; None for recipients who chose
+    something, which is nobody else's choice."""
+    known, request = case.recipient, case.request
+    chosen = known.preferences
+    if chosen.channels or chosen.categories or chosen.quiet_hours or chosen.unsubscribed or known.suppressed:
+        return None
+    return (
+        id(case.category),
+        id(case.message),
+        case.channels,
+        request.priority,
+        request.send_at,
+        request.expires_in_s,
+        request.to.names_device,
+        request.dedupe_key is None,
+        case.item.key is None,
+        known.version,
+        known.user_id is None,
+        tuple(known.contacts),
+        len(known.devices),
+        known.foreign_devices,
+        id(told.key),
+        *map(id, told.user.values()),
+    )
 
 
 def _about_all(case: Case, told: Told) -> list[Decision]:

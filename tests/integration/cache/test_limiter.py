@@ -87,6 +87,22 @@ async def test_equal_keys_in_one_call_see_each_other(limiter: Limiter) -> None:
     assert [answer.allowed for answer in answers] == [True, True, True, False, False]
 
 
+async def test_of_many_times_in_a_row_as_many_pass_as_there_is_room_for(limiter: Limiter) -> None:
+    limit = fresh(5)
+    often = Limit(limit.key, limit.per_s, limit.burst, times=3)
+
+    answers = [await limiter.ask(often) for _ in range(3)]
+
+    assert [(answer.allowed, answer.passed, answer.remaining) for answer in answers] == [
+        (True, 3, 2),
+        (False, 2, 0),
+        (False, 0, 0),
+    ]
+    assert answers[1].retry_after_s > 0
+    looks = await limiter.ask(Limit(limit.key, limit.per_s, limit.burst, 0, 7))
+    assert (looks.allowed, looks.passed) == (False, 0)
+
+
 async def test_what_was_spent_grows_back_at_its_rate(limiter: Limiter) -> None:
     limit = fresh(1, per_s=20)
     await limiter.ask(limit)

@@ -18,14 +18,14 @@ class Cost:
 MOST = {
     # accept, with what is noted and published after the answer
     "one to a user and an address": Cost(6, 2, 1),
-    "one to an address alone": Cost(5, 1, 1),
-    "one push to a user's device": Cost(5, 1, 1),
-    "one push to a device": Cost(5, 1, 1),
-    "one with an Idempotency-Key": Cost(7, 1, 1),
-    "fifteen at once": Cost(5, 1, 1),
+    "one to an address alone": Cost(2, 1, 1),
+    "one push to a user's device": Cost(2, 1, 1),
+    "one push to a device": Cost(2, 1, 1),
+    "one with an Idempotency-Key": Cost(2, 1, 1),
+    "fifteen at once": Cost(2, 1, 1),
     "a hundred at once": Cost(7, 1, 5),
     "a bulk of fifteen": Cost(8, 1, 1),
-    "a bulk of a thousand": Cost(11, 1, 2),
+    "a bulk of a thousand": Cost(10, 1, 2),
     # tracking, a slice of fifty
     "claim": Cost(1),
     "finish": Cost(4),
