@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 import asyncpg
 import structlog
@@ -35,7 +36,7 @@ from plumbing.limiter import Limiter
 from plumbing.secrets import Seal
 from preferences import cache as recipient_cache
 from preferences.categories import Categories
-from preferences.model import KnownRecipient
+from preferences.model import Category, KnownRecipient
 from templates.catalog import Catalog
 from tracking import ledger
 from tracking.rows import OutboxRow
@@ -84,9 +85,10 @@ class Committed:
 
 async def look_up(intake: Intake, cases: Sequence[Case], *, free_of_charge: bool = False) -> Batch:
     """Pass the gates that need no transaction: words and key limit. The refused ones are answered."""
+    categories: dict[tuple[UUID, str], Category | None] = {}
     for case in cases:
         try:
-            await _read_words(intake, case)
+            await _read_words(intake, case, categories)
         except RequestRefused as refusal:
             case.refuse(refusal)
     worded = [case for case in cases if case.is_open]
@@ -94,11 +96,14 @@ async def look_up(intake: Intake, cases: Sequence[Case], *, free_of_charge: bool
     return Batch([case for case in worded if case.is_open], spent, cached)
 
 
-async def _read_words(intake: Intake, case: Case) -> None:
+async def _read_words(intake: Intake, case: Case, categories: dict[tuple[UUID, str], Category | None]) -> None:
     request = case.request
     case.message = words.pass_template(request, intake.catalog)
     name = words.choose_category(request, case.message)
-    category = await intake.categories.get(intake.pool, case.tenant_id, name)
+    which = case.tenant_id, name
+    if which not in categories:
+        categories[which] = await intake.categories.get(intake.pool, case.tenant_id, name)
+    category = categories[which]
     if category is None:
         raise words.refuse("unknown_category", "/category", f"there is no category {name!r}")
     case.category = category

@@ -10,7 +10,7 @@ import msgspec
 
 from domain.delivery import DeliveryStatus
 from domain.ids import uuid7
-from domain.lanes import ENVELOPE_SIZES, Channel, Lane
+from domain.lanes import ENVELOPE_SIZES, Lane
 from fanout.answers import decisions_json
 from fanout.cases import Case
 from tracking.rows import DeliveryRow, IdempotencyRow, NotificationRow, OutboxRow, Records
@@ -36,13 +36,18 @@ def records(cases: Iterable[Case], *, now: datetime, inline: frozenset[Lane]) ->
     """
     rows = Records([], [], [], [])
     bundles: defaultdict[_Bundle, list[DeliveryRow]] = defaultdict(list)
+    last: tuple[object, ...] = ()
     for case in cases:
         rows.notifications.append(_notification(case, now))
         for delivery in _deliveries(case, now):
             rows.deliveries.append(delivery)
             if delivery.status is not DeliveryStatus.SUPPRESSED:
-                lane = Lane(delivery.channel, delivery.priority)
-                bundles[_Bundle(delivery.tenant_id, lane, delivery.next_attempt_at)].append(delivery)
+                where = delivery.tenant_id, delivery.channel, delivery.priority, delivery.next_attempt_at
+                if where != last:  # mostly it goes where the one before went
+                    lane = Lane(delivery.channel, delivery.priority)
+                    members = bundles[_Bundle(delivery.tenant_id, lane, delivery.next_attempt_at)]
+                    last = where
+                members.append(delivery)
         if case.item.key is not None:
             rows.idempotency.append(IdempotencyRow(case.item.key.key, case.item.key.fingerprint, case.id, None))
     at_once = []
@@ -93,18 +98,19 @@ def _notification(case: Case, now: datetime) -> NotificationRow:
 
 
 def _deliveries(case: Case, now: datetime) -> Iterator[DeliveryRow]:
+    tenant_id, recipient, priority, mode = case.tenant_id, case.recipient, case.request.priority, case.item.sender.mode
     for planned in case.deliveries:
         yield DeliveryRow(
             id=planned.id,
-            tenant_id=case.tenant_id,
-            user_id=case.recipient.user_id,
+            tenant_id=tenant_id,
+            user_id=recipient.user_id,
             address_id=planned.address_id,
             envelope_id=None,
-            recipient_version=case.recipient.version,
+            recipient_version=recipient.version,
             recheck_at=case.recheck_at,
-            channel=Channel(planned.channel),
-            priority=case.request.priority,
-            mode=case.item.sender.mode,
+            channel=planned.channel,
+            priority=priority,
+            mode=mode,
             status=planned.status,
             reason=planned.reason,
             next_attempt_at=planned.until,

@@ -191,12 +191,15 @@ async def _of_devices(conn: asyncpg.Connection, tenant: UUID, owned: Iterable[Ow
     found = {}
     for device in wanted:
         itself = (device.id,) if device.receives else ()
+        foreign = int(device.is_foreign)
         user = by_user.get(device.user_id) if device.user_id is not None else None
         if user is not None:
-            known = replace(user, contacts={})
+            found[device.id] = replace(user, contacts={}, devices=itself, foreign_devices=foreign)
         else:
-            known = KnownRecipient(None, None, device.version, None, None, None, {})
-        found[device.id] = replace(known, devices=itself, foreign_devices=int(device.is_foreign))
+            version = device.version
+            found[device.id] = KnownRecipient(
+                None, None, version, None, None, None, {}, devices=itself, foreign_devices=foreign
+            )
     return found
 
 

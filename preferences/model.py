@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from domain.errors import Fault, RequestRefused
 from domain.lanes import OPEN_CHANNELS, Channel
+from domain.values import value
 
 MAX_CATEGORIES = 200
 _FIELDS = ("channels", "categories", "quiet_hours", "unsubscribed", "caps")
@@ -71,7 +72,7 @@ class QuietHours:
 Choice = dict[Channel, bool] | bool
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Preferences:
     """What one user chose; whatever is not in it was never chosen."""
 
@@ -138,7 +139,7 @@ ALL_OPTIONAL = "*"
 """In `suppressed`: the address unsubscribed from everything that may be unsubscribed from."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class KnownRecipient:
     """What is known of a recipient at `version`; never an address, only ids of contacts and devices.
 
