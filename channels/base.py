@@ -5,7 +5,6 @@ by the registry; whether a delivery rests, fails or is held is decided by the wo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -16,9 +15,10 @@ from domain.errors import DeliveryFailure, Transient
 from domain.lanes import Channel, Priority
 from domain.notification import Mode
 from domain.reasons import Reason
+from domain.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Outgoing:
     """One claimed and rendered delivery on its way out. `id` is the delivery's; providers get it as reference.
 
@@ -42,7 +42,7 @@ class Outgoing:
     silent_per_hour: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Sent:
     """The provider took it. `answer` is what it said, shortened, for people to read; `duration_ms` is wall time.
 
@@ -56,7 +56,7 @@ class Sent:
     ack_within_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Stored:
     """Nobody was there to take it now: `letter` is to be kept, in the transaction that ends the attempt."""
 
@@ -65,7 +65,7 @@ class Stored:
     answer: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Lapsed:
     """It was for this moment only, and the moment is over."""
 

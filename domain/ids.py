@@ -9,7 +9,7 @@ import os
 import time
 from datetime import UTC, datetime
 from typing import NewType
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 TenantId = NewType("TenantId", UUID)
 UserId = NewType("UserId", UUID)
@@ -20,6 +20,7 @@ MAX_DELIVERIES = 0xFFFF
 _LOW_16 = 0xFFFF
 _VERSION_7 = 0x7 << 76
 _VARIANT = 0x2 << 62
+_make, _set = object.__new__, object.__setattr__
 
 
 def uuid7(unix_ms: int | None = None) -> UUID:
@@ -47,7 +48,7 @@ def delivery_id(notification: UUID, ordinal: int) -> DeliveryId:
 
 def notification_of(delivery: UUID) -> NotificationId:
     """The notification that a delivery belongs to."""
-    return NotificationId(UUID(int=delivery.int & ~_LOW_16))
+    return NotificationId(_uuid(delivery.int & ~_LOW_16))
 
 
 def delivery_range(notification: UUID) -> tuple[UUID, UUID]:
@@ -58,6 +59,14 @@ def delivery_range(notification: UUID) -> tuple[UUID, UUID]:
 def moment_of(identifier: UUID) -> datetime:
     """When a UUIDv7 was made, to the millisecond."""
     return datetime.fromtimestamp((identifier.int >> 80) / 1000, UTC)
+
+
+def _uuid(value: int) -> UUID:
+    """A UUID of a number that is one already: without its constructor's checks, in a third of the time."""
+    made = _make(UUID)
+    _set(made, "int", value)
+    _set(made, "is_safe", SafeUUID.unknown)
+    return made
 
 
 def first_id_at(moment: datetime) -> UUID:

@@ -19,6 +19,13 @@ LEVELS = ("passive", "active", "time-sensitive", "critical")
 _RUNS_CODE = frozenset({"javascript", "data", "vbscript", "file", "blob"})
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):[^\s\x00-\x1f]+")
 _ELLIPSIS = "…"
+_MOST_BYTES = 6
+"""What a character takes in JSON at most."""
+
+_FRAME_BYTES = 100
+"""More than what stands around title and body."""
+
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 Found = tuple[str, str]
 """What is wrong: a JSON pointer into the payload, and a sentence."""
@@ -26,7 +33,7 @@ Found = tuple[str, str]
 
 def encode(payload: Mapping[str, Any]) -> bytes:
     """The payload as it travels: compact JSON in UTF-8. ValueError for half a surrogate pair, and for NaN."""
-    return json.dumps(payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return _compact(payload).encode()
 
 
 def faults_of(payload: Mapping[str, Any]) -> list[Found]:
@@ -148,6 +155,9 @@ def with_alert(payload: Mapping[str, Any], title: str | None, body: str | None) 
     made = {**payload, "aps": {**aps, "alert": alert}}
     if not body:
         return made
+    if not payload and (len(title or "") + len(body)) * _MOST_BYTES < MAX_PAYLOAD_BYTES - _FRAME_BYTES:
+        alert["body"] = body
+        return made
     empty = {**payload, "aps": {**aps, "alert": {**alert, "body": ""}}}
     alert["body"] = _shortened(body, MAX_PAYLOAD_BYTES - len(encode(empty)))
     return made
@@ -168,4 +178,4 @@ def _shortened(text: str, size_bytes: int) -> str:
 
 
 def _size(text: str) -> int:
-    return len(json.dumps(text, ensure_ascii=False).encode()) - 2
+    return len(_compact(text).encode()) - 2

@@ -5,7 +5,7 @@ receipt may have come before.
 """
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -17,11 +17,14 @@ from domain.clock import rfc3339
 from domain.delivery import PROBLEMS, DeliveryStatus
 from domain.ids import notification_of
 from domain.reasons import Reason
+from domain.receipts import Receipt
 from plumbing.database import borrow
 from plumbing.failpoints import Failpoint, reach
 from tracking import dead, outbox
 from tracking.ending import End, end
 from tracking.events import ATTEMPT_OUTCOMES, EventKind, detail
+from tracking.receipts import facts_of
+from tracking.sent import ACK_MARGIN_S, SentAttempt, write_sent
 from tracking.sql import sql
 
 _FINISH = sql("""
@@ -79,7 +82,6 @@ _CANCELLED_CODE = DeliveryStatus.CANCELLED.code
 _FAILED_CODE = DeliveryStatus.FAILED.code
 _RESTING_CODE = DeliveryStatus.RESTING.code
 _SENT_CODE = DeliveryStatus.SENT.code
-_ACK_MARGIN_S = 1.0
 
 Keep = Callable[[asyncpg.Connection, Sequence[Any]], Awaitable[Sequence[End]]]
 """Puts letters into the mailbox, in the transaction it is given; answers whose end that is, old ones and new ones."""
@@ -154,6 +156,35 @@ async def finish(pool: asyncpg.Pool, attempts: Sequence[Finished], *, keep: Keep
     return result
 
 
+async def finish_sent(
+    pool: asyncpg.Pool, attempts: Sequence[Finished], acks: Mapping[UUID, Receipt] | None = None
+) -> set[UUID]:
+    """Write attempts that were sent and nothing else, each with its device's acknowledgement where that is there.
+
+    One statement, and committed. Answers those that were written; finish the others as usual. Raises Unavailable.
+    """
+    details: dict[tuple[Any, ...], bytes] = {}
+    rows = []
+    for one in attempts:
+        alike = one.provider, one.provider_id, one.answer, one.begun_at, one.duration_ms, one.next_attempt_at
+        told = details.get(alike)
+        if told is None:
+            told = details[alike] = _detail(one)
+        ack = acks.get(one.id) if acks is not None else None
+        rows.append(
+            SentAttempt(
+                one.id,
+                one.lease_token,
+                one.next_attempt_at,
+                one.provider,
+                one.provider_id,
+                told,
+                facts_of(ack) if ack is not None else None,
+            )
+        )
+    return await write_sent(pool, rows)
+
+
 async def give_back(pool: asyncpg.Pool, claims: Sequence[tuple[UUID, UUID]], *, reason: Reason) -> set[UUID]:
     """Return claims `(id, lease token)` of which nothing was sent: the attempt does not count. Answers those returned.
 
@@ -199,7 +230,7 @@ async def _await_acks(conn: asyncpg.Connection, rows: Sequence[Any]) -> None:
     for row in rows:
         if row["envelope_id"] is not None:
             due[row["envelope_id"]] = min(row["due_at"], due.get(row["envelope_id"], row["due_at"]))
-    await outbox.watch(conn, due, margin_s=_ACK_MARGIN_S)
+    await outbox.watch(conn, due, margin_s=ACK_MARGIN_S)
 
 
 async def _rest(conn: asyncpg.Connection, rows: Sequence[Any]) -> None:
@@ -221,17 +252,6 @@ async def _rest(conn: asyncpg.Connection, rows: Sequence[Any]) -> None:
 
 def _values(one: Finished) -> tuple[Any, ...]:
     kind: EventKind = one.outcome or ATTEMPT_OUTCOMES[one.status]
-    facts = detail(
-        one.status,
-        reason=one.reason,
-        provider=one.provider,
-        provider_id=one.provider_id,
-        answer=one.answer or None,
-        begun_at=rfc3339(one.begun_at),
-        duration_ms=round(one.duration_ms, 1),
-        next_attempt_at=rfc3339(one.next_attempt_at) if one.next_attempt_at else None,
-        **one.facts,
-    )
     return (
         one.id,
         notification_of(one.id),
@@ -244,5 +264,19 @@ def _values(one: Finished) -> tuple[Any, ...]:
         one.provider_id,
         kind.code,
         one.attempt,
-        facts,
+        _detail(one),
+    )
+
+
+def _detail(one: Finished) -> bytes:
+    return detail(
+        one.status,
+        reason=one.reason,
+        provider=one.provider,
+        provider_id=one.provider_id,
+        answer=one.answer or None,
+        begun_at=rfc3339(one.begun_at),
+        duration_ms=round(one.duration_ms, 1),
+        next_attempt_at=rfc3339(one.next_attempt_at) if one.next_attempt_at else None,
+        **one.facts,
     )

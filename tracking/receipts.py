@@ -18,6 +18,7 @@ from domain.receipts import Receipt, ReceiptKind
 from plumbing.database import borrow
 from tracking import outbox
 from tracking.events import EventKind, detail
+from tracking.sent import Acked, raise_acked
 from tracking.sql import sql
 
 _TOLD = """unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::smallint[], $5::smallint[], $6::text[], $7::text[],
@@ -111,7 +112,8 @@ async def apply(pool: asyncpg.Pool, receipts: Sequence[Receipt], *, forget: Forg
     """
     answer = Applied(unmatched=[one for one in receipts if one.delivery_id is None])
     async with borrow(pool) as conn:
-        for wave in _waves([one for one in receipts if one.delivery_id is not None]):
+        rest = await _raise_acked(conn, [one for one in receipts if one.delivery_id is not None], answer)
+        for wave in _waves(rest):
             async with conn.transaction():
                 absent = {one: told for one, told in wave.items() if told.kind is ReceiptKind.ABSENT}
                 raising = {one: told for one, told in wave.items() if told.kind is not ReceiptKind.ABSENT}
@@ -120,6 +122,20 @@ async def apply(pool: asyncpg.Pool, receipts: Sequence[Receipt], *, forget: Forg
                 if absent:
                     await _send_back(conn, absent, answer)
     return answer
+
+
+async def _raise_acked(conn: asyncpg.Connection, receipts: Sequence[Receipt], answer: Applied) -> list[Receipt]:
+    """The plain case in one statement: devices acknowledge what was sent to them. Answers what is left."""
+    plain = {one.delivery_id: one for one in receipts if one.kind is ReceiptKind.DELIVERED and one.reason is None}
+    several = {one.delivery_id for one in receipts if plain.get(one.delivery_id, one) is not one}
+    acks = [
+        Acked(delivery, one.device_id, one.provider, one.provider_id, facts_of(one))
+        for delivery, one in plain.items()
+        if delivery is not None and delivery not in several
+    ]
+    raised = await raise_acked(conn, acks)
+    answer.applied += len(raised)
+    return [one for one in receipts if one.delivery_id not in raised]
 
 
 async def _raise(conn: asyncpg.Connection, wave: dict[UUID, Receipt], answer: Applied, forget: Forget | None) -> None:
@@ -178,20 +194,20 @@ def _values(one: Receipt) -> tuple[Any, ...]:
         one.provider,
         one.provider_id,
         _KINDS[one.kind].code,
-        _facts(one),
+        facts_of(one),
     )
 
 
 def _brief(one: Receipt) -> tuple[Any, ...]:
-    return one.delivery_id, one.device_id, _facts(one)
+    return one.delivery_id, one.device_id, facts_of(one)
 
 
 def _reason(one: Receipt) -> Reason | None:
     return Reason.SUPERSEDED if one.kind is ReceiptKind.COLLAPSED else one.reason
 
 
-def _facts(one: Receipt) -> bytes:
-    """The event's detail; a collapsed delivery names its successor."""
+def facts_of(one: Receipt) -> bytes:
+    """The detail of a receipt's event; a collapsed delivery names its successor."""
     is_collapsed = one.kind is ReceiptKind.COLLAPSED
     reason = Reason.DEVICE_OFFLINE if one.kind is ReceiptKind.ABSENT else _reason(one)
     return detail(

@@ -26,7 +26,7 @@ async def work_alone(crew: Crew, channel: Channel, delivery: UUID) -> bool:
         answer = await _claim(crew, channel, delivery)
     tell_over(answer.over)
     for claimed in answer.claimed:
-        ended, _ = await send(crew, Work(claimed, (), claimed_s))
+        ended, _ = await send(crew, Work(claimed, [], claimed_s))
         finisher.add(ended)
     return await finisher.drain(WRITES_END_S)
 

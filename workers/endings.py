@@ -10,7 +10,7 @@ Ambiguous               by the category: rest and try again as long as the ladde
 NotSent, CircuitOpen    given back: no attempt counted, ten seconds' parking
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
 
@@ -19,6 +19,7 @@ from domain.delivery import DeliveryStatus
 from domain.errors import Ambiguous, DeliveryFailure, NotSent, RecipientGone, Throttled, Transient
 from domain.lanes import Lane
 from domain.reasons import Reason
+from domain.values import value
 from plumbing.metrics import AttemptResult
 from tracking.claim import Claimed
 from tracking.events import EventKind
@@ -41,7 +42,7 @@ REPAIRABLE = frozenset(
 """Failures that an operator may repair and replay: they become dead letters. The recipient's own do not."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Attempt:
     """One provider call that was made, or was about to be: when it began and how long it took (wall time)."""
 
@@ -49,9 +50,11 @@ class Attempt:
     outcome: Outcome
     begun_at: datetime
     duration_ms: float = 0.0
+    wake: int | None = None
+    """Of a push: 10, 5 or 1."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Ending:
     """How an attempt ends. Either `finished` is written, or (None) the claim is given back for `reason`."""
 
@@ -73,12 +76,19 @@ class Ending:
 
 def conclude(attempt: Attempt, *, may_repeat: bool, now: datetime, rng: Random) -> Ending:
     """What becomes of a delivery after `attempt`; `may_repeat` is its category's answer to an ambiguous outcome."""
-    outcome, claimed = attempt.outcome, attempt.claimed
-    if isinstance(outcome, Sent):
-        due_at = None if outcome.ack_within_s is None else now + timedelta(seconds=outcome.ack_within_s)
-        return Ending(
-            claimed, AttemptResult.SENT, _finished(attempt, DeliveryStatus.SENT, None, next_attempt_at=due_at)
-        )
+    outcome = attempt.outcome
+    if not isinstance(outcome, Sent):
+        ending = _conclude_unsent(attempt, outcome, may_repeat=may_repeat, now=now, rng=rng)
+        return replace(ending, wake=attempt.wake)
+    due_at = None if outcome.ack_within_s is None else now + timedelta(seconds=outcome.ack_within_s)
+    finished = _finished(attempt, DeliveryStatus.SENT, None, next_attempt_at=due_at)
+    return Ending(attempt.claimed, AttemptResult.SENT, finished, wake=attempt.wake)
+
+
+def _conclude_unsent(
+    attempt: Attempt, outcome: Stored | Lapsed | DeliveryFailure, *, may_repeat: bool, now: datetime, rng: Random
+) -> Ending:
+    claimed = attempt.claimed
     if isinstance(outcome, Stored):
         finished = _finished(attempt, DeliveryStatus.STORED, outcome.reason)
         finished.mail = outcome.letter

@@ -43,7 +43,14 @@ class Slots:
         and pays the sum. One that has no work, or stands at its cap, earns nothing.
         """
         granted: dict[Priority, int] = {}
-        for _ in range(min(self.free, self.free if at_most is None else at_most)):
+        most = self.free if at_most is None else min(self.free, at_most)
+        alone = [p for p, count in waiting.items() if count > 0 and self._has_room(p)]
+        if len(alone) == 1:  # it would get every turn, and pay what it earns
+            [chosen] = alone
+            count = min(most, waiting[chosen], cap(chosen, self.total) - self.busy[chosen])
+            self.busy[chosen] += count
+            return {chosen: count} if count > 0 else {}
+        for _ in range(most):
             able = [p for p in Priority if waiting.get(p, 0) > granted.get(p, 0) and self._has_room(p)]
             if not able:
                 break
@@ -89,6 +96,11 @@ class TenantTurns(Generic[T]):
     def take(self, count: int) -> list[T]:
         """At most `count` pieces of work, the tenants taking turns."""
         taken: list[T] = []
+        if len(self._by_tenant) == 1:
+            [(tenant_id, line)] = self._by_tenant.items()
+            taken = [line.popleft() for _ in range(min(count, len(line)))]
+            if not line:
+                del self._by_tenant[tenant_id]
         while self._by_tenant and len(taken) < count:
             tenant_id, line = next(iter(self._by_tenant.items()))
             taken.append(line.popleft())

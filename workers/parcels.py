@@ -51,9 +51,10 @@ async def settle(pieces: list[Piece]) -> None:
     """Note that nothing more is to be done for these, and acknowledge the messages of which they were the last."""
     done: dict[int, Parcel] = {}
     for piece in pieces:
-        if piece.id in piece.parcel.open_ids:
-            piece.parcel.open_ids.discard(piece.id)
-            if not piece.parcel.open_ids:
+        open_ids = piece.parcel.open_ids
+        if piece.id in open_ids:
+            open_ids.discard(piece.id)
+            if not open_ids:
                 done[id(piece.parcel)] = piece.parcel
     if done:
         reach(Failpoint.WORKER_BEFORE_ACK)

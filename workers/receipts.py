@@ -1,17 +1,16 @@
 """Receipts: what providers report later, applied in batches; those that match nothing yet wait, then go to the dead.
 
-A message holds one receipt or, from a gateway, an array of at most 500. A receipt may overtake the row it speaks of.
+A message holds one receipt or, from a gateway, an array of at most 500. What speaks of a push whose end is still held
+is written together with that. A receipt may overtake the row it speaks of.
 Unmatched ones are kept here unacknowledged for 10 s, 1 m and 5 m: a crash gives them back to the broker, and their wait
 begins anew.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
 
 import asyncpg
-import msgspec
 import structlog
 
 from domain.errors import CarillonError
@@ -19,8 +18,13 @@ from domain.receipts import Receipt
 from plumbing import metrics
 from plumbing.broker.topology import RECEIPTS_QUEUE
 from tracking import receipts as ledger
+from workers.holding import Told
+from workers.receipt_messages import Held, Met, ReceiptMessage, UnreadableReceipts, encode_many, read_message
 
 MAX_BATCH = 500
+GATHER_S = 0.05
+"""So long the first of a batch waits for others."""
+
 MAX_UNMATCHED = 500
 """More than so many kept waiting: the next ones go to the dead letters at once."""
 
@@ -31,42 +35,11 @@ EARLY_S = 0.5
 MAX_EARLY = 20
 """A device that left before the worker could note that it had sent: the note comes soon, or a lease has run out."""
 
+Meet = Callable[[Receipt, Told], bool]
+"""Joins a receipt to the end that it speaks of, where that is not written yet."""
+
 PublishDead = Callable[[str, bytes, dict[str, str | int]], Awaitable[bool]]
 log = structlog.get_logger(__name__)
-_decode = msgspec.json.Decoder(Receipt | list[Receipt]).decode
-
-
-class ReceiptMessage(Protocol):
-    """A message with a receipt in it."""
-
-    body: bytes
-
-    async def ack(self) -> None:
-        """Done with it."""
-
-    async def reject_to_dead(self) -> None:
-        """Let the broker bury it."""
-
-
-@dataclass(eq=False, slots=True)
-class _Held:
-    """A message, and those of its receipts that are not applied yet."""
-
-    message: ReceiptMessage
-    receipts: list[Receipt]
-    is_many: bool = False
-    waited: int = 0
-    early: int = 0
-
-
-def encode(receipt: Receipt) -> bytes:
-    """A receipt as the body of its message."""
-    return msgspec.json.encode(receipt)
-
-
-def encode_many(receipts: Sequence[Receipt]) -> bytes:
-    """Receipts, at most 500, as the body of one message."""
-    return msgspec.json.encode(receipts)
 
 
 class Receipts:
@@ -79,13 +52,16 @@ class Receipts:
         *,
         waits_s: tuple[float, ...] = WAITS_S,
         forget: ledger.Forget | None = None,
+        meet: Meet | None = None,
     ) -> None:
         self._pool = pool
+        self._meet = meet
         self._forget = forget
         self._publish_dead = publish_dead
         self._waits_s = waits_s
-        self._queue: asyncio.Queue[_Held | ReceiptMessage] = asyncio.Queue()
+        self._queue: asyncio.Queue[Held | ReceiptMessage] = asyncio.Queue()
         self._waiting: set[asyncio.TimerHandle] = set()
+        self._acks: set[asyncio.Task[None]] = set()
         self._run: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -94,7 +70,30 @@ class Receipts:
 
     def put(self, message: ReceiptMessage) -> None:
         """Take a message; returns at once. How many come is bounded by the prefetch."""
-        self._queue.put_nowait(message)
+        try:
+            held = read_message(message)
+        except UnreadableReceipts:
+            self._queue.put_nowait(message)
+            return
+        left = held if self._meet is None else self._join(held, self._meet)
+        if left is not None:
+            self._queue.put_nowait(left)
+
+    def _join(self, one: Held, meet: Meet) -> Held | None:
+        """Have written what can be written with its end; answers the rest, if there is any."""
+        met = Met(one, self._after_meeting)
+        rest = [receipt for receipt in one.receipts if not meet(receipt, partial(met.told, receipt))]
+        return met.begin(len(one.receipts) - len(rest), rest)
+
+    def _after_meeting(self, met: Met) -> None:
+        """The ends are written: with these receipts, or some of them have to be applied in the usual way."""
+        metrics.RECEIPTS.labels(outcome=metrics.ReceiptOutcome.APPLIED).inc(met.written)
+        if met.left:
+            self._queue.put_nowait(Held(met.message, met.left, is_many=met.is_many))
+            return
+        task = asyncio.create_task(met.message.ack())
+        self._acks.add(task)
+        task.add_done_callback(self._acks.discard)
 
     @property
     def waiting(self) -> int:
@@ -107,21 +106,32 @@ class Receipts:
             timer.cancel()
         if self._run is not None:
             self._run.cancel()
-            await asyncio.gather(self._run, return_exceptions=True)
+            await asyncio.gather(self._run, *self._acks, return_exceptions=True)
 
     async def _apply_all(self) -> None:
         while True:
-            entry: _Held | ReceiptMessage | None = await self._queue.get()
-            held: list[_Held] = []
+            entry: Held | ReceiptMessage | None = await self._queue.get()
+            until_s = asyncio.get_running_loop().time() + GATHER_S
+            held: list[Held] = []
             while entry is not None:
                 if (one := await self._read(entry)) is not None:
                     held.append(one)
                 is_full = sum(len(one.receipts) for one in held) >= MAX_BATCH
-                entry = None if is_full or self._queue.empty() else self._queue.get_nowait()
+                entry = None if is_full else await self._next(until_s)
             if held:
                 await self._apply_until_done(held)
 
-    async def _apply_until_done(self, held: list[_Held]) -> None:
+    async def _next(self, until_s: float) -> Held | ReceiptMessage | None:
+        """One more, where it comes in time."""
+        if not self._queue.empty():
+            return self._queue.get_nowait()
+        try:
+            async with asyncio.timeout_at(until_s):
+                return await self._queue.get()
+        except TimeoutError:
+            return None
+
+    async def _apply_until_done(self, held: list[Held]) -> None:
         while True:
             try:
                 await self._apply(held)
@@ -138,7 +148,7 @@ class Receipts:
                     await self._apply_each(held[0], type(error).__name__)
             return
 
-    async def _apply_each(self, one: _Held, error: str) -> None:
+    async def _apply_each(self, one: Held, error: str) -> None:
         """One receipt of a message is guilty, perhaps its only one: the others count all the same."""
         guilty = []
         for receipt in one.receipts:
@@ -149,18 +159,17 @@ class Receipts:
         metrics.RECEIPTS.labels(outcome=metrics.ReceiptOutcome.UNREADABLE).inc(len(guilty))
         await self._end(one, guilty, "unusable_receipt", error)
 
-    async def _read(self, entry: "_Held | ReceiptMessage") -> _Held | None:
-        if isinstance(entry, _Held):
+    async def _read(self, entry: "Held | ReceiptMessage") -> Held | None:
+        if isinstance(entry, Held):
             return entry
         try:
-            found = _decode(entry.body)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            return read_message(entry)
+        except UnreadableReceipts as error:
             await self._bury(entry, entry.body, "unreadable_receipt", str(error)[:200])
             metrics.RECEIPTS.labels(outcome=metrics.ReceiptOutcome.UNREADABLE).inc()
             return None
-        return _Held(entry, [found]) if isinstance(found, Receipt) else _Held(entry, found, is_many=True)
 
-    async def _apply(self, held: list[_Held]) -> None:
+    async def _apply(self, held: list[Held]) -> None:
         told = [receipt for one in held for receipt in one.receipts]
         answer = await ledger.apply(self._pool, told, forget=self._forget)
         metrics.RECEIPTS.labels(outcome=metrics.ReceiptOutcome.APPLIED).inc(answer.applied)
@@ -170,7 +179,7 @@ class Receipts:
         for one in held:
             await self._hold(one, early=early, unmatched=unmatched)
 
-    async def _hold(self, one: _Held, *, early: Container[int], unmatched: Container[int]) -> None:
+    async def _hold(self, one: Held, *, early: Container[int], unmatched: Container[int]) -> None:
         """Acknowledge a message of which nothing is left; let the rest come again, as long as that may help."""
         may_wait = one.waited < len(self._waits_s) and len(self._waiting) < MAX_UNMATCHED
         unknown = [receipt for receipt in one.receipts if id(receipt) in unmatched]
@@ -190,7 +199,7 @@ class Receipts:
         one.waited += bool(waiting and not too_early)
         self._wait(one, EARLY_S if too_early else self._waits_s[one.waited - 1])
 
-    async def _end(self, one: _Held, lost: Sequence[Receipt], reason: str, detail: str) -> None:
+    async def _end(self, one: Held, lost: Sequence[Receipt], reason: str, detail: str) -> None:
         """Nothing more will come of this message; those of its receipts that were of no use go to the dead."""
         if not lost:
             await one.message.ack()
@@ -198,7 +207,7 @@ class Receipts:
             body = encode_many(lost) if one.is_many else one.message.body
             await self._bury(one.message, body, reason, detail)
 
-    def _wait(self, one: _Held, wait_s: float) -> None:
+    def _wait(self, one: Held, wait_s: float) -> None:
         """Let it come again later."""
 
         def come_again() -> None:

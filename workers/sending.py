@@ -5,22 +5,24 @@ It writes nothing: the finisher does.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
 
 import structlog
 
 from channels.base import Outcome, Outgoing
 from domain.content import PushContent
 from domain.errors import Ambiguous, DeliveryFailure, NotSent, Permanent, Unavailable
-from domain.lanes import Channel
+from domain.lanes import Channel, Lane
 from domain.notification import Mode
 from domain.reasons import Reason
+from domain.values import value
 from plumbing import metrics
 from plumbing.failpoints import Failpoint, reach
 from tracking.claim import Claimed
 from workers.crew import Crew
 from workers.endings import Attempt, conclude
-from workers.finisher import Ended
+from workers.holding import Ended
 from workers.parcels import Piece
 
 FRESH_S = 0.8
@@ -31,12 +33,12 @@ _TOO_LATE = NotSent(Reason.TOO_LATE, "the claim was too old to be relied on")
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Work:
     """A claimed delivery, the messages that asked for it, and the loop's time before its claim was asked for."""
 
     claimed: Claimed
-    pieces: Sequence[Piece]
+    pieces: list[Piece]
     claimed_s: float
 
 
@@ -54,23 +56,35 @@ async def send(crew: Crew, work: Work) -> tuple[Ended, Outcome]:
 async def send_together(crew: Crew, works: Sequence[Work]) -> list[Ended]:
     """Make one attempt at each of several deliveries of one channel, in one call. Raises nothing but CancelledError."""
     begun_at, begun_s = crew.clock(), asyncio.get_running_loop().time()
-    composed = await asyncio.gather(*(_compose(crew, work.claimed) for work in works))
-    ready = [(place, one) for place, one in enumerate(composed) if isinstance(one, Outgoing)]
-    outcomes: list[Outcome] = [_TOO_LATE if isinstance(one, Outgoing) else one for one in composed]
-    for is_test in (False, True):
-        places = [place for place, one in ready if (one.mode is Mode.TEST) is is_test]
-        outgoings = [one for _, one in ready if (one.mode is Mode.TEST) is is_test]
-        for place, answer in zip(places, await _call(crew, [works[place] for place in places], outgoings), strict=True):
-            outcomes[place] = answer
+    composed = [await _compose(crew, work.claimed) for work in works]  # nothing in it waits, and a task has its price
+    await asyncio.sleep(0)
+    outcomes = await _call_by_mode(crew, works, composed)
     duration_ms = (asyncio.get_running_loop().time() - begun_s) * 1000
     now = crew.clock()
     ended = []
     for work, one, outcome in zip(works, composed, outcomes, strict=True):
-        attempt = Attempt(work.claimed, outcome, begun_at, duration_ms)
+        attempt = Attempt(work.claimed, outcome, begun_at, duration_ms, _wake(one))
         may_repeat = isinstance(outcome, Ambiguous) and await _may_repeat(crew, work.claimed)
         ending = conclude(attempt, may_repeat=may_repeat, now=now, rng=crew.rng)
-        ended.append(Ended(replace(ending, wake=_wake(one)), work.pieces))
+        ended.append(Ended(ending, work.pieces))
     return ended
+
+
+async def _call_by_mode(
+    crew: Crew, works: Sequence[Work], composed: Sequence[Outgoing | DeliveryFailure]
+) -> list[Outcome]:
+    """A call for what is live and one for what test keys sent; what could not be composed stays as it is."""
+    outcomes: list[Outcome] = [_TOO_LATE if isinstance(one, Outgoing) else one for one in composed]
+    for is_test in (False, True):
+        ready = [
+            (place, one)
+            for place, one in enumerate(composed)
+            if isinstance(one, Outgoing) and (one.mode is Mode.TEST) is is_test
+        ]
+        answers = await _call(crew, [works[place] for place, _ in ready], [one for _, one in ready])
+        for (place, _), answer in zip(ready, answers, strict=True):
+            outcomes[place] = answer
+    return outcomes
 
 
 async def _compose(crew: Crew, claimed: Claimed) -> Outgoing | DeliveryFailure:
@@ -98,10 +112,8 @@ async def _call(crew: Crew, works: Sequence[Work], outgoings: Sequence[Outgoing]
     begun_s = loop.time()
     if any(begun_s - work.claimed_s > FRESH_S for work in works):
         return [_TOO_LATE for _ in works]
-    for work in works:
-        for piece in work.pieces[:1]:
-            lane = piece.parcel.envelope.lane
-            metrics.QUEUE_WAIT_SECONDS.labels(lane=lane).observe(begun_s - piece.parcel.arrived_s)
+    for parcel in {work.pieces[0].parcel for work in works if work.pieces}:
+        _queue_wait(parcel.envelope.lane).observe(begun_s - parcel.arrived_s)
     channel, mode = outgoings[0].channel, outgoings[0].mode
     reach(Failpoint.WORKER_BEFORE_SEND)
     try:
@@ -112,6 +124,12 @@ async def _call(crew: Crew, works: Sequence[Work], outgoings: Sequence[Outgoing]
     reach(Failpoint.WORKER_AFTER_SEND)
     metrics.PROVIDER_SECONDS.labels(channel=channel).observe(loop.time() - begun_s)
     return outcomes
+
+
+@cache
+def _queue_wait(lane: Lane) -> Any:
+    """The lane's own histogram: looking it up costs more than observing."""
+    return metrics.QUEUE_WAIT_SECONDS.labels(lane=lane)
 
 
 def _wake(composed: Outgoing | DeliveryFailure) -> int | None:

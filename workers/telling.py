@@ -1,6 +1,11 @@
-"""The canonical line of a delivery, one for each attempt and each end, and the counts that go with it."""
+"""The canonical line of a delivery, one for each attempt and each end, and the counts that go with it.
 
-from collections.abc import Container, Iterable
+Pushes that were simply sent share a line: their own are for who debugs, and their events tell it all anyway.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -9,10 +14,11 @@ import structlog
 from domain.delivery import DeliveryStatus
 from domain.lanes import Channel, Lane
 from plumbing import metrics, push_metrics
+from plumbing.metrics import AttemptResult
 from plumbing.push_metrics import ExpiredWhere, PushStatus
 from tracking.claim import Over
 from tracking.ending import End
-from tracking.finish import FinishResult
+from tracking.finish import Finished, FinishResult
 from workers.endings import Ending
 
 _EVENTS = {
@@ -52,11 +58,35 @@ def tell(ending: Ending, instead: End | None = None) -> None:
         metrics.RETRIES.labels(lane=lane).inc()
     if ending.is_dead_letter:
         metrics.DEAD_LETTERS_ARCHIVED.inc()
-    log.info(
+    _write_line(logging.INFO, ending, finished)
+
+
+def tell_sent(endings: Sequence[Ending]) -> None:
+    """The lines and the counts of attempts that were sent, and nothing else."""
+    pushes = [ending for ending in endings if ending.claimed.channel is Channel.PUSH]
+    for ending in endings if len(pushes) < len(endings) else ():
+        if ending.claimed.channel is not Channel.PUSH:
+            tell(ending)
+    if not pushes:
+        return
+    metrics.ATTEMPTS.labels(channel=Channel.PUSH, result=AttemptResult.SENT).inc(len(pushes))
+    metrics.DELIVERIES.labels(channel=Channel.PUSH, status=DeliveryStatus.SENT).inc(len(pushes))
+    for wake, count in Counter(ending.wake for ending in pushes).items():
+        _count_push(wake, DeliveryStatus.SENT, count)
+    log.info("pushes.sent", count=len(pushes), first_delivery_id=str(pushes[0].claimed.id))
+    if log.is_enabled_for(logging.DEBUG):
+        for ending in pushes:
+            _write_line(logging.DEBUG, ending, ending.finished)
+
+
+def _write_line(level: int, ending: Ending, finished: Finished | None) -> None:
+    claimed = ending.claimed
+    log.log(
+        level,
         "delivery.parked" if finished is None else _EVENTS[finished.status],
         delivery_id=str(claimed.id),
         tenant_id=str(claimed.tenant_id),
-        lane=str(lane),
+        lane=str(Lane(claimed.channel, claimed.priority)),
         mode=claimed.mode,
         category=claimed.category,
         template=claimed.template,
@@ -86,10 +116,10 @@ def tell_late(late: Iterable[tuple[UUID, int]]) -> None:
         log.info(_EVENTS[DeliveryStatus.EXPIRED], delivery_id=str(delivery), where=ExpiredWhere.SWEEPER)
 
 
-def _count_push(wake: int | None, status: DeliveryStatus) -> None:
+def _count_push(wake: int | None, status: DeliveryStatus, count: int = 1) -> None:
     if wake is None or status not in _PUSH:
         return
-    push_metrics.SENT.labels(priority=str(wake), status=_PUSH[status]).inc()
+    push_metrics.SENT.labels(priority=str(wake), status=_PUSH[status]).inc(count)
     if status is DeliveryStatus.STORED:
         push_metrics.QUEUED.inc()
 

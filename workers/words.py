@@ -1,5 +1,7 @@
 """A claimed delivery → its words and address, ready for a channel. It renders nothing itself: templates do."""
 
+from collections.abc import Hashable
+
 import asyncpg
 import msgspec
 
@@ -20,6 +22,11 @@ _decode_content = msgspec.json.Decoder(Content).decode
 _decode_data = msgspec.json.Decoder(dict).decode
 
 
+MAX_REMEMBERED = 500
+MAX_REMEMBERED_BYTES = 4096
+"""Of a push's data: what is larger is made each time."""
+
+
 class Composer:
     """Renders claimed deliveries; what it needs to know of categories is at most two seconds old."""
 
@@ -31,6 +38,7 @@ class Composer:
         self._categories = categories
         self._seal = seal
         self._public_url = public_url
+        self._known: dict[Hashable, RenderedContent] = {}
 
     async def __call__(self, claimed: Claimed) -> Outgoing:
         """Render one delivery. Raises Permanent where its words cannot be made, Unavailable where not now."""
@@ -53,6 +61,18 @@ class Composer:
         )
 
     def _words(self, claimed: Claimed, link: str | None) -> RenderedContent:
+        """Render; words of pushes that are made of the same things are made once."""
+        if claimed.channel is not Channel.PUSH or len(claimed.data) > MAX_REMEMBERED_BYTES:
+            return self._render(claimed, link)
+        alike = _made_of(claimed)
+        known = self._known.get(alike)
+        if known is None:
+            if len(self._known) >= MAX_REMEMBERED:
+                self._known.clear()
+            known = self._known[alike] = self._render(claimed, link)
+        return known
+
+    def _render(self, claimed: Claimed, link: str | None) -> RenderedContent:
         if claimed.template is None:
             return render_content(
                 _decode_content(claimed.data), claimed.channel, unsubscribe_url=link, priority=claimed.priority
@@ -81,3 +101,11 @@ class Composer:
             claimed.tenant_id, claimed.user_id, claimed.address_id, claimed.channel, claimed.category
         )
         return unsubscribe_url(self._seal, self._public_url, subscription)
+
+
+def _made_of(claimed: Claimed) -> Hashable:
+    """All that the words of a push depend on."""
+    if claimed.template is None:
+        return claimed.data, claimed.priority
+    reader = claimed.name, claimed.timezone, claimed.external_id
+    return claimed.data, claimed.priority, claimed.template, claimed.locale or claimed.user_locale, reader

@@ -56,7 +56,9 @@ class Worker:
         self._dispatchers = {
             channel: Dispatcher(channel, crew, self._finisher, slots=count) for channel, count in slots.items()
         }
-        self._receipts = receipts.Receipts(crew.pool, crew.publisher.publish_dead, forget=mailbox.forget)
+        self._receipts = receipts.Receipts(
+            crew.pool, crew.publisher.publish_dead, forget=mailbox.forget, meet=self._finisher.meet
+        )
         self._archive = archive.Archive(crew.pool)
         self._quarantine = quarantine.Quarantine(crew.publisher, child=quarantine_child)
         self._burials: set[asyncio.Task[None]] = set()

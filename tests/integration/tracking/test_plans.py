@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from domain.clock import utc_now
 from domain.ids import delivery_id, delivery_range, notification_id, notification_of, uuid7
 from plumbing.database import HOT, connect, open_hot_pool
-from tracking import cancel, claim, ending, finish, history, outbox, overdue, receipts, rejudge, sweep
+from tracking import cancel, claim, ending, finish, history, outbox, overdue, receipts, rejudge, sent, sweep
 
 FILLED = 30_000
 MANY = 2000
@@ -85,6 +85,8 @@ def _statements(ids: list[UUID]) -> dict[str, tuple[str, list[object]]]:
         "end": (claim._END, [ids, notes, b"{}", b"{}"]),
         "rest": (claim._REST, [ids, notes]),
         "finish": (finish._FINISH, finished),
+        "sent": (sent._SENT, [ids, same, nothing, texts, texts, details, nothing, timedelta(seconds=1)]),
+        "acked": (sent._ACKED, [ids, nothing, texts, texts, details]),
         "give_back": (finish._GIVE_BACK, [ids, same, b"{}", b"{}"]),
         "rejudge": (
             rejudge._REJUDGE,

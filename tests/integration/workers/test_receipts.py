@@ -18,7 +18,8 @@ from tests.integration.tracking.builders import finished, person, recorded, reco
 from tests.integration.workers.stage import Stage, eventually
 from tracking.claim import claim
 from tracking.finish import finish
-from workers.receipts import Receipts, encode, encode_many
+from workers.receipt_messages import encode, encode_many
+from workers.receipts import Receipts
 
 
 class Letter:
