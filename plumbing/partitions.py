@@ -57,6 +57,11 @@ async def drop_old_partitions(conn: asyncpg.Connection, now: datetime, retention
     return dropped
 
 
+def partition_name(table: str, moment: datetime) -> str:
+    """The partition of a table for ids made at `moment`."""
+    return _name(table, _month_index(moment))
+
+
 async def _partitions(conn: asyncpg.Connection) -> set[str]:
     rows = await conn.fetch(
         "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"

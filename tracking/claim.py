@@ -21,6 +21,7 @@ from domain.notification import Mode
 from plumbing.database import borrow, postgres_errors
 from tracking import outbox
 from tracking.events import detail
+from tracking.months import of_this_month
 from tracking.sql import sql
 
 _VERSION = """coalesce(
@@ -174,7 +175,8 @@ async def claim(pool: asyncpg.Pool, ids: Iterable[UUID], *, lease_s: float) -> C
     if not wanted:
         return answer
     async with borrow(pool) as conn:
-        rows = await conn.fetch(_CLAIM, wanted, _notifications(wanted), token, timedelta(seconds=lease_s))
+        statement = of_this_month(_CLAIM, wanted[0], wanted[-1], now=utc_now())
+        rows = await conn.fetch(statement, wanted, _notifications(wanted), token, timedelta(seconds=lease_s))
         answer.claimed = [_claimed(row, token) for row in rows]
         if len(rows) < len(wanted):
             taken = {delivery.id for delivery in answer.claimed}

@@ -14,9 +14,11 @@ from uuid import UUID
 
 import asyncpg
 
+from domain.clock import utc_now
 from domain.errors import Unavailable
 from plumbing.database import borrow, postgres_errors
 from tracking import outbox
+from tracking.months import of_this_month
 from tracking.sql import sql
 
 ACK_MARGIN_S = 1.0
@@ -107,7 +109,7 @@ async def write_sent(pool: asyncpg.Pool, attempts: Sequence[SentAttempt]) -> set
         return set()
     columns = zip(*sorted(attempts, key=_by_id), strict=True)
     async with borrow(pool) as conn:
-        return await _write(conn, _SENT, *columns, timedelta(seconds=ACK_MARGIN_S))
+        return await _write(conn, _SENT, list(columns), timedelta(seconds=ACK_MARGIN_S))
 
 
 async def raise_acked(conn: asyncpg.Connection, acks: Sequence[Acked]) -> set[UUID]:
@@ -115,15 +117,19 @@ async def raise_acked(conn: asyncpg.Connection, acks: Sequence[Acked]) -> set[UU
 
     What is `sent` or `sending` has no letter in a mailbox, so none need be removed.
     """
-    return await _write(conn, _ACKED, *zip(*sorted(acks, key=_by_id), strict=True)) if acks else set()
+    return await _write(conn, _ACKED, list(zip(*sorted(acks, key=_by_id), strict=True))) if acks else set()
 
 
-async def _write(conn: asyncpg.Connection, statement: str, *arguments: Any) -> set[UUID]:
+async def _write(
+    conn: asyncpg.Connection, statement: str, columns: Sequence[Sequence[Any]], *arguments: Any
+) -> set[UUID]:
     """Write, then release the envelopes of several: when this does not happen, the sweeper does it."""
     written: set[UUID] = set()
     closed: set[UUID] = set()
     gone: set[UUID] = set()
-    for delivery, envelope, is_done in await conn.fetch(statement, *arguments):
+    ids = columns[0]
+    statement = of_this_month(statement, ids[0], ids[-1], now=utc_now())
+    for delivery, envelope, is_done in await conn.fetch(statement, *columns, *arguments):
         if not is_done:
             gone.add(envelope)
             continue
