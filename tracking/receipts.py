@@ -126,7 +126,7 @@ async def apply(pool: asyncpg.Pool, receipts: Sequence[Receipt], *, forget: Forg
 
 async def _raise_acked(conn: asyncpg.Connection, receipts: Sequence[Receipt], answer: Applied) -> list[Receipt]:
     """The plain case in one statement: devices acknowledge what was sent to them. Answers what is left."""
-    plain = {one.delivery_id: one for one in receipts if one.kind is ReceiptKind.DELIVERED and one.reason is None}
+    plain = {one.delivery_id: one for one in receipts if _is_ack(one)}
     several = {one.delivery_id for one in receipts if plain.get(one.delivery_id, one) is not one}
     acks = [
         Acked(delivery, one.device_id, one.provider, one.provider_id, facts_of(one))
@@ -136,6 +136,11 @@ async def _raise_acked(conn: asyncpg.Connection, receipts: Sequence[Receipt], an
     raised = await raise_acked(conn, acks)
     answer.applied += len(raised)
     return [one for one in receipts if one.delivery_id not in raised]
+
+
+def _is_ack(one: Receipt) -> bool:
+    """Whether a device says that it has its push, and nothing else."""
+    return one.kind is ReceiptKind.DELIVERED and one.device_id is not None and one.reason is None
 
 
 async def _raise(conn: asyncpg.Connection, wave: dict[UUID, Receipt], answer: Applied, forget: Forget | None) -> None:

@@ -30,7 +30,10 @@ MOST = {
     "claim": Cost(1),
     "finish": Cost(4),
     "receipts": Cost(3),
+    "sent": Cost(1),
+    "sent and acknowledged": Cost(2),
+    "acknowledgements": Cost(2),
     # from the envelope to the device's acknowledgement in PostgreSQL
-    "a push from lane to device": Cost(11, 1, 3),
-    "fifty pushes in one envelope": Cost(11, 1, 3),
+    "a push from lane to device": Cost(3, 1, 3),
+    "fifty pushes in one envelope": Cost(4, 1, 3),
 }
