@@ -120,12 +120,14 @@ async def test_a_second_copy_of_an_acknowledgement_is_left_to_the_others(hot_poo
 
 async def test_a_lease_that_is_gone_writes_nothing(hot_pool: asyncpg.Pool, owner: Owner) -> None:
     [one] = await claimed(hot_pool, pushes(owner))
-    one.lease_token = uuid4()
+    late = sent(one)
+    late.lease_token = uuid4()
 
-    assert await finish_sent(hot_pool, [sent(one)], {one.id: ack(one)}) == set()
+    assert await finish_sent(hot_pool, [late], {one.id: ack(one)}) == set()
 
     assert await status_of(hot_pool, one.id) is S.SENDING
     assert await kinds(hot_pool, one.id) == []
+    await finish_sent(hot_pool, [sent(one)])  # no test after this one finds a lease that has run out
 
 
 @pytest.mark.parametrize("copies", [1, 2])
