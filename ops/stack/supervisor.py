@@ -79,6 +79,25 @@ class Supervisor:
         await asyncio.to_thread(unit.await_ready, within_s)
         watched.is_starting = False
 
+    async def rest(self, name: str) -> None:
+        """Stop the unit of that label, and leave it so until `wake`. KeyError when there is none."""
+        watched = self._of(name)
+        await asyncio.to_thread(watched.unit.stop, _STOP_WITHIN_S[watched.stage])
+        self.on_change()
+
+    async def wake(self, name: str, *, within_s: float = 30.0) -> None:
+        """Start a unit that rests, and wait until it is ready."""
+        watched = self._of(name)
+        watched.is_starting = True
+        watched.started_at = time.monotonic()
+        watched.unit.start()
+        self._tell(watched.unit)
+        self.on_change()
+        try:
+            await asyncio.to_thread(watched.unit.await_ready, within_s)
+        finally:
+            watched.is_starting = False
+
     async def watch(self) -> None:
         """Restart what dies, until cancelled."""
         while True:
@@ -134,6 +153,9 @@ class Supervisor:
                 await watched.after_restart()
         finally:
             watched.is_starting = False  # if it ended meanwhile, `watch` sees it and tries again
+
+    def _of(self, name: str) -> _Watched:
+        return {watched.unit.label: watched for watched in self._watched}[name]
 
     def _tell(self, unit: Unit) -> None:
         pipe = self._pipe()

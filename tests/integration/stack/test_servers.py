@@ -7,6 +7,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
 
 from ops.stack.choice import find_real, prepare
 from ops.stack.database import connected, create_database, drop_database, sibling_url
@@ -96,6 +97,30 @@ async def test_a_redis_of_ours_refuses_those_without_its_password(server_folder:
         async with Redis(host="127.0.0.1", port=port, retry=Retry(NoBackoff(), 0)) as client:
             with pytest.raises(Exception, match="authenticated"):
                 await client.ping()
+    finally:
+        made.stop()
+
+
+async def test_the_embedded_redis_answers_as_the_real_one_on_one_connection_whatever_went_before(
+    server_folder: Path,
+) -> None:
+    made = server(Part.REDIS, Way.EMBEDDED, server_folder)
+    made.start()
+    try:
+        made.await_ready()
+        async with Redis.from_url(made.url, single_connection_client=True) as client:
+            for refused in (client.evalsha("0" * 40, 0), client.eval("return redis.call('incr', 'a', 'b')", 0)):
+                with pytest.raises(ResponseError):
+                    await refused
+            large = b"x" * 2_000_000
+            await client.set("large", large)
+            async with client.pipeline(transaction=False) as pipeline:
+                for _ in range(100):
+                    pipeline.eval("return redis.call('incrby', KEYS[1], ARGV[1])", 1, "sum", 2)
+                sums = await pipeline.execute()
+
+            assert await client.get("large") == large
+            assert sums == list(range(2, 202, 2))
     finally:
         made.stop()
 

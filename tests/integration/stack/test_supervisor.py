@@ -63,6 +63,28 @@ async def test_what_dies_is_started_again_and_pids_are_kept_current(tmp_path: Pa
     assert not is_alive(changes[-1]["sleeper"])
 
 
+async def test_what_rests_is_not_started_again_until_it_is_woken(tmp_path: Path) -> None:
+    said: list[str] = []
+    supervisor = Supervisor(said.append)
+    supervisor.open()
+    watching = asyncio.create_task(supervisor.watch())
+    try:
+        await supervisor.start(unit("sleeper", "import time; time.sleep(99)", tmp_path), Stage.ROLES)
+
+        await supervisor.rest("sleeper")
+        await asyncio.sleep(0.3)  # longer than the supervisor looks away
+        resting = dict(supervisor.pids)
+        await supervisor.wake("sleeper")
+
+        assert resting == {}
+        assert is_alive(supervisor.pids["sleeper"])
+        assert said == []
+    finally:
+        watching.cancel()
+        await supervisor.stop()
+        supervisor.close()
+
+
 async def test_a_unit_that_ends_while_starting_says_how_its_log_ends(tmp_path: Path) -> None:
     supervisor = Supervisor(print)
     supervisor.open()
