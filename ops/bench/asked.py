@@ -14,6 +14,8 @@ class Scenario(StrEnum):
     BULK = "bulk"
     LATENCY = "latency"
     RENDER = "render"
+    READ = "read"
+    BACKLOG = "backlog"
     GATEWAY = "gateway"
     DOOR = "door"
     LANES = "lanes"
@@ -36,6 +38,8 @@ class Asked:
     seconds: float = 10.0
     within_s: float = 60.0
     frames: int = 100_000
+    rows: int | None = None
+    envelope: int = 500
     with_profile: bool = False
     call_tree_of: str | None = None
     is_compared: bool = False

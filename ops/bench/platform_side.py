@@ -22,6 +22,7 @@ from ops.stack.home import Run
 from ops.stack.parts import StackChoice
 from ops.stack.platform import running
 from ops.stack.seed import BUNDLE
+from ops.stack.supervisor import Supervisor
 from plumbing.broker.connection import connect
 from plumbing.broker.publisher import Publisher
 from plumbing.settings import Settings
@@ -47,11 +48,11 @@ class PlatformSide:
 
     patience_s = 40.0
 
-    def __init__(self, run: Run, publisher: Publisher) -> None:
+    def __init__(self, run: Run, publisher: Publisher, supervisor: Supervisor) -> None:
         if run.gateway_url is None or run.app_key is None:
             raise NotMeasurable("what runs here has no gateway")
         self.url, self.api_url, self.app_key = run.gateway_url, run.api_url, run.app_key
-        self.run, self._publisher = run, publisher
+        self.run, self.supervisor, self._publisher = run, supervisor, publisher
         self._headers = (("Authorization", f"Bearer {run.api_key}"),)
         self._devices: list[UUID] = []
 
@@ -155,6 +156,6 @@ async def a_platform(settings: Settings, folder: Path) -> AsyncIterator[Platform
             raise NotMeasurable("the platform is not up")
         connection = await connect(platform.run.amqp_url, "carillon bench")
         try:
-            yield PlatformSide(platform.run, await Publisher.open(connection))
+            yield PlatformSide(platform.run, await Publisher.open(connection), platform.supervisor)
         finally:
             await connection.close()

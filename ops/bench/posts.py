@@ -22,11 +22,12 @@ _OPENED_WITHIN_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """What is sent: path, headers beyond the usual ones, body."""
+    """What is sent: path, body, headers beyond the usual ones, and how."""
 
     path: str
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
+    method: str = "POST"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,7 @@ class _Wire(asyncio.Protocol):
         self._turn_at = self._asked_at if turn_at is None else turn_at
         more = "".join(f"{name}: {value}\r\n" for name, value in post.headers)
         head = (
-            f"POST {post.path} HTTP/1.1\r\nHost: {self._office.host}:{self._office.port}\r\n"
+            f"{post.method} {post.path} HTTP/1.1\r\nHost: {self._office.host}:{self._office.port}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(post.body)}\r\n{more}\r\n"
         )
         if self._transport is not None:

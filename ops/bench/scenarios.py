@@ -7,11 +7,14 @@ from pathlib import Path
 from rich.console import Console
 
 from ops.bench.asked import Asked, Scenario
+from ops.bench.backlog import BacklogPlan, measure_backlog, show_backlog
 from ops.bench.beside import compared, email, lanes
+from ops.bench.filler import fill
 from ops.bench.gateway import Plan, measure
 from ops.bench.peer import Wish
 from ops.bench.platform_side import a_platform
 from ops.bench.pushes import DoorPlan, measure_door
+from ops.bench.read import ReadPlan, measure_read, show_read
 from ops.bench.rendering import RenderPlan, measure_render, show_render
 from ops.bench.report import show as show_gateway
 from ops.bench.result import Result
@@ -57,6 +60,7 @@ async def _send(asked: Asked, phases: dict[str, Wish], settings: Settings, folde
         phases,
         devices=asked.devices or 1000,
         settle_s=asked.within_s,
+        rows=asked.rows or 0,
         with_profile=asked.with_profile,
         call_tree_of=asked.call_tree_of,
     )
@@ -74,6 +78,30 @@ async def _render(asked: Asked, settings: Settings, folder: Path, say: Say) -> R
     async with a_platform(settings, folder) as platform:
         made = await measure_render(platform.run, plan)
     return Result(asked.scenario, plan, libraries("jinja2", "msgspec"), made, partial(show_render, made=made))
+
+
+async def _read(asked: Asked, settings: Settings, folder: Path, say: Say) -> Result:
+    plan = ReadPlan(rows=asked.rows or 5_000_000, asked=asked.count or 200)
+    say(f"{plan.rows:,} notifications of 60 days are made first: minutes for millions")
+    async with a_platform(settings, folder) as platform:
+        filled = await fill(platform.run.database_url, notifications=plan.rows, say=say)
+        figures = await measure_read(platform.run, filled, plan)
+        versions = await versions_of(platform.run)
+    return Result(asked.scenario, plan, versions, figures, partial(show_read, figures=figures))
+
+
+async def _backlog(asked: Asked, settings: Settings, folder: Path, say: Say) -> Result:
+    plan = BacklogPlan(
+        waiting=asked.count or 1_000_000,
+        per_envelope=asked.envelope,
+        devices=asked.devices or 1000,
+        work_s=asked.seconds,
+    )
+    say(f"{plan.waiting:,} deliveries are made first: minutes for millions")
+    async with a_platform(settings, folder) as platform:
+        versions = await versions_of(platform.run)
+        figures = await measure_backlog(platform, plan, say)
+    return Result(asked.scenario, plan, versions, figures, partial(show_backlog, plan=plan, figures=figures))
 
 
 async def _door(asked: Asked, settings: Settings, folder: Path, say: Say) -> Result:
@@ -107,6 +135,8 @@ SCENARIOS: dict[Scenario, Callable[[Asked, Settings, Path, Say], Awaitable[Resul
     Scenario.BULK: _bulk,
     Scenario.LATENCY: _latency,
     Scenario.RENDER: _render,
+    Scenario.READ: _read,
+    Scenario.BACKLOG: _backlog,
     Scenario.GATEWAY: _gateway,
     Scenario.DOOR: _door,
     Scenario.LANES: lanes,

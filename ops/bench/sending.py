@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ops.bench.accounting import ORDER, per_notification_us, used_s
 from ops.bench.calls import sampled
+from ops.bench.filler import fill
 from ops.bench.noise import Noise, listen
 from ops.bench.peer import Peer, Wish
 from ops.bench.platform_peer import PlatformPeer, a_platform_peer
@@ -29,6 +30,9 @@ class SendPlan:
     phases: dict[str, Wish]
     devices: int = 1000
     settle_s: float = 60.0
+    rows: int = 0
+    """Notifications of the last 60 days that are there before anything is sent."""
+
     with_profile: bool = False
     call_tree_of: str | None = None
 
@@ -66,6 +70,8 @@ async def measure_sending(settings: Settings, plan: SendPlan, folder: Path, say:
     say(f"the platform, and {plan.devices:,} devices")
     async with a_platform_peer(settings, folder / "platform") as peer:
         figures = SendFigures(await peer.versions())
+        if plan.rows:
+            await fill(peer.side.run.database_url, notifications=plan.rows, say=say)
         await peer.prepare(plan.devices)
         await one_round(peer, WARM, settle_s=plan.settle_s)
         if plan.with_profile:

@@ -46,6 +46,10 @@ def bench(
     seconds: Annotated[float, typer.Option(min=0.1, max=600, help="For each rate: latency.")] = 10.0,
     within: Annotated[float, typer.Option(min=1, max=3600, help="Deadline of each phase, in seconds.")] = 60.0,
     frames: Annotated[int, typer.Option(min=100, help="Frames for the speed of the server alone: gateway.")] = 100_000,
+    rows: Annotated[
+        int | None, typer.Option(min=1, help="Notifications that are there before: read, single, bulk, latency.")
+    ] = None,
+    envelope: Annotated[int, typer.Option(min=1, max=500, help="Deliveries that wait together: backlog.")] = 500,
     profile: Annotated[bool, typer.Option(help="Processor time per notification and role.")] = False,
     call_tree: Annotated[str | None, typer.Option(help=f"Write the calls of a role: {', '.join(ROLES)}.")] = None,
     compare: Annotated[bool, typer.Option(help="Beside what others build, in turn: single, bulk.")] = False,
@@ -62,6 +66,8 @@ def bench(
         seconds=seconds,
         within_s=within,
         frames=frames,
+        rows=rows,
+        envelope=envelope,
         with_profile=profile,
         call_tree_of=call_tree,
         is_compared=compare,
