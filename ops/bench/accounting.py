@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-ORDER = ("api", "worker", "gateway", "scheduler", "PostgreSQL", "Redis", "broker", "others", "load generator")
+ORDER = ("api", "door", "worker", "gateway", "scheduler", "PostgreSQL", "Redis", "broker", "others", "load generator")
 """As they stand in the tables."""
 
 PLATFORM = ORDER[:-1]
@@ -17,6 +17,7 @@ PLATFORM = ORDER[:-1]
 
 _ROLES = {
     "api": "api",
+    "door": "door",
     "worker": "worker",
     "gateway": "gateway",
     "scheduler": "scheduler",

@@ -25,6 +25,12 @@ class Scenario(StrEnum):
 COMPARABLE = (Scenario.SINGLE, Scenario.BULK)
 """Those that peers can do as well."""
 
+SENDING = (Scenario.SINGLE, Scenario.BULK, Scenario.LATENCY)
+"""Those whose phases are rounds of sending: the calls of a role can be sampled."""
+
+PROFILED = (*SENDING, Scenario.DOOR)
+"""Those that can charge processor time to each role."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:

@@ -62,9 +62,8 @@ class PlatformPeer:
 
     @property
     def pids(self) -> Mapping[str, int]:
-        """Every role, server and simulator; `devices` is the crowd, and the process that asks counts itself."""
-        pids = {name.removesuffix("-1"): pid for name, pid in self.side.run.pids.items() if name != "up"}
-        return {**pids, "devices": self.crowd.process.pid}
+        """Those of the platform; `devices` is the crowd, and the process that asks counts itself."""
+        return {**self.side.pids, "devices": self.crowd.process.pid}
 
     async def versions(self) -> dict[str, str]:
         """PostgreSQL, Redis, RabbitMQ and Python."""

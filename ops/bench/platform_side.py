@@ -62,6 +62,11 @@ class PlatformSide:
         return self._headers
 
     @property
+    def pids(self) -> dict[str, int]:
+        """Every role, server and simulator; ourselves we are not among them."""
+        return {name.removesuffix("-1"): pid for name, pid in self.run.pids.items() if name != "up"}
+
+    @property
     def pid(self) -> int:
         """The gateway's process."""
         return self.run.pids["gateway-1"]

@@ -83,7 +83,7 @@ class _Office:
         wires = [_Wire(self) for _ in range(min(connections, len(self._posts)))]
         for wire in wires:
             self.open(wire)
-        await asyncio.wait(self._opening, timeout=_OPENED_WITHIN_S)
+        await asyncio.wait(self._opening, timeout=min(_OPENED_WITHIN_S, self._within_s))
         tasks = [asyncio.create_task(self._release()), asyncio.create_task(_look_after(wires))]
         try:
             await self._done

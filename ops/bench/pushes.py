@@ -6,7 +6,7 @@ import re
 import secrets
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,7 @@ from domain.clock import utc_now
 from domain.delivery import OPEN, DeliveryStatus
 from domain.errors import Misconfigured
 from domain.ids import first_id_at
+from ops.bench.accounting import per_notification_us, used_s
 from ops.bench.agreement import Disagreement
 from ops.bench.noise import Noise, listen
 from ops.bench.platform_side import ALERT, NotMeasurable, PlatformSide
@@ -42,6 +43,7 @@ class DoorPlan:
     devices: int = 1000
     connections: int = 4
     streams: int = 100
+    with_profile: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class DoorFigures:
     refused: int
     kept: int
     statuses: dict[str, int]
+    cpu_us: dict[str, float] = field(default_factory=dict)
+    """With a profile: per push and role; the load generator is not in it."""
 
     def document(self) -> dict[str, Any]:
         """For `--json`."""
@@ -78,7 +82,7 @@ async def measure_door(side: PlatformSide, run: Run, plan: DoorPlan, folder: Pat
     uris, body = folder / "uris", folder / "body"
     uris.write_text("\n".join(f"{run.provider_url}/3/device/{device_token(name, n)}" for n in range(plan.devices)))
     body.write_text(json.dumps(ALERT))
-    since = first_id_at(utc_now())
+    since, cpu_s = first_id_at(utc_now()), used_s(side.pids)
     said = await _load(program, plan, uris, body, bearer)
     finished, codes = _FINISHED.search(said), _CODES.search(said)
     if finished is None or codes is None:
@@ -97,6 +101,7 @@ async def measure_door(side: PlatformSide, run: Run, plan: DoorPlan, folder: Pat
         refused=plan.pushes - taken,
         kept=kept,
         statuses=statuses,
+        cpu_us=per_notification_us(cpu_s, used_s(side.pids), taken) if plan.with_profile else {},
     )
 
 

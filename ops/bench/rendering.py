@@ -27,6 +27,7 @@ from workers.words import Composer
 _ADDRESSES = {Channel.EMAIL: "robin@example.com", Channel.SMS: "+14155550100"}
 _WARM = 50
 _LOOK_EVERY = 20
+_TURNS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ async def measure_render(run: Run, plan: RenderPlan) -> list[Rendered]:
 
 
 async def _render(composer: Composer, claimed: Claimed, plan: RenderPlan) -> Rendered:
-    heard = listen()
+    heard = listen(_TURNS)
     for _ in range(_WARM):
         await composer(claimed)
     began_s, count, took_s = time.process_time(), 0, 0.0

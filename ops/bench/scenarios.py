@@ -20,7 +20,7 @@ from ops.bench.report import show as show_gateway
 from ops.bench.result import Result
 from ops.bench.sending import SendPlan, measure_sending
 from ops.bench.sides import a_relay
-from ops.bench.tables import show_sending, written
+from ops.bench.tables import show_profile, show_sending, written
 from ops.bench.versions import libraries, versions_of
 from plumbing.settings import Settings
 
@@ -66,8 +66,8 @@ async def _send(asked: Asked, phases: dict[str, Wish], settings: Settings, folde
     )
     figures = await measure_sending(settings, plan, folder, say)
     if asked.call_tree_of:
-        for path in written(figures, asked.call_tree_of, Path.cwd()):
-            say(f"the calls of the {asked.call_tree_of} stand in {path.name}")
+        for path in written(figures, asked.call_tree_of, settings.data_path):
+            say(f"the calls of {asked.call_tree_of} stand in {path}")
     shown = {"phases": figures.phases, "idle_ms": figures.idle_ms}
     return Result(asked.scenario, plan, figures.versions, shown, partial(show_sending, figures=figures))
 
@@ -105,7 +105,7 @@ async def _backlog(asked: Asked, settings: Settings, folder: Path, say: Say) -> 
 
 
 async def _door(asked: Asked, settings: Settings, folder: Path, say: Say) -> Result:
-    plan = DoorPlan(pushes=asked.count or 10_000, devices=asked.devices or 1000)
+    plan = DoorPlan(pushes=asked.count or 10_000, devices=asked.devices or 1000, with_profile=asked.with_profile)
     say(f"{plan.pushes:,} pushes on {plan.connections} connections: about a minute")
     async with a_platform(settings, folder) as platform:
         versions = {**await versions_of(platform.run), **libraries("granian")}
@@ -113,6 +113,8 @@ async def _door(asked: Asked, settings: Settings, folder: Path, say: Say) -> Res
 
     def show(console: Console) -> None:
         console.print(str(figures))
+        if figures.cpu_us:
+            show_profile(console, {"door": figures.cpu_us}, {})
 
     return Result(asked.scenario, plan, versions, figures, show)
 

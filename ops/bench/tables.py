@@ -1,7 +1,7 @@
 """The figures of the sending scenarios for people: a column for each phase, and the account of processor time."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -35,8 +35,7 @@ def show_sending(console: Console, figures: SendFigures) -> None:
         for words in shortfalls(phase.round):
             console.print(f"{phase.name}: {words}")
     if any(phase.cpu_us for phase in figures.phases):
-        console.print()
-        _show_profile(console, figures)
+        show_profile(console, {phase.name: phase.cpu_us for phase in figures.phases}, figures.idle_ms)
 
 
 def shortfalls(round_: Round) -> list[str]:
@@ -46,14 +45,15 @@ def shortfalls(round_: Round) -> list[str]:
     return [words for words in (cut, silent) if words]
 
 
-def _show_profile(console: Console, figures: SendFigures) -> None:
-    table = new_table("processor time per notification", [phase.name for phase in figures.phases])
-    table.add_column("idle, per second", justify="right")
+def show_profile(console: Console, cpu_us: Mapping[str, Mapping[str, float]], idle_ms: Mapping[str, float]) -> None:
+    """Print what each role took per notification, a column for each of `cpu_us`."""
+    table = new_table("processor time per notification", [*cpu_us, *(["idle, per second"] if idle_ms else [])])
     for role in ORDER:
         if role == "load generator":
-            table.add_row("sum", *(f"{phase.cpu_us['sum']:,.0f} µs" for phase in figures.phases), "", style="bold")
-        idle = f"{figures.idle_ms[role]:.1f} ms" if figures.idle_ms else ""
-        table.add_row(role, *(f"{phase.cpu_us[role]:,.0f} µs" for phase in figures.phases), idle)
+            table.add_row("sum", *(f"{parts['sum']:,.0f} µs" for parts in cpu_us.values()), style="bold")
+        idle = [f"{idle_ms[role]:.1f} ms"] if idle_ms else []
+        table.add_row(role, *(f"{parts[role]:,.0f} µs" for parts in cpu_us.values()), *idle)
+    console.print()
     console.print(table)
 
 
@@ -86,6 +86,7 @@ def written(figures: SendFigures, role: str, folder: Path) -> list[Path]:
     from ops.bench.calls import drawn, tree_of  # lazy: only for those who want one
 
     paths: list[Path] = []
+    folder.mkdir(parents=True, exist_ok=True)
     for phase in figures.phases:
         name = f"calls-{role}-{phase.name.replace(' ', '-').replace('/', '-per-')}"
         for path, words in (

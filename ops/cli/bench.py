@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.bench.asked import COMPARABLE, ROLES, Asked, Scenario
+from ops.bench.asked import COMPARABLE, PROFILED, ROLES, SENDING, Asked, Scenario
 from ops.cli.door import fail, say, settings
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ def register(app: typer.Typer) -> None:
 
 def bench(
     scenario: Annotated[Scenario, typer.Argument(help="What to measure.")] = Scenario.SINGLE,
-    count: Annotated[int | None, typer.Option(min=1, help="How many: all but latency and gateway.")] = None,
+    count: Annotated[
+        int | None, typer.Option(min=1, max=500_000, help="How many: all but latency and gateway.")
+    ] = None,
     connections: Annotated[int | None, typer.Option(min=1, max=1000, help="At the API: single, bulk, latency.")] = None,
     devices: Annotated[int | None, typer.Option(min=10, help="Devices connected at once.")] = None,
     rate: Annotated[list[float] | None, typer.Option(min=1, help="Per second, once or more: latency.")] = None,
@@ -90,6 +92,10 @@ def _refuse_impossible(asked: Asked) -> None:
         fail(f"--call-tree {asked.call_tree_of}: one of {', '.join(ROLES)}")
     if asked.is_compared and asked.scenario not in COMPARABLE:
         fail(f"--compare: the peers can do {' and '.join(COMPARABLE)}, not {asked.scenario}")
+    if asked.with_profile and (asked.scenario not in PROFILED or asked.is_compared):
+        fail(f"--profile goes with {', '.join(PROFILED)}, and not with --compare")
+    if asked.call_tree_of is not None and (asked.scenario not in SENDING or asked.is_compared):
+        fail(f"--call-tree goes with {', '.join(SENDING)}, and not with --compare")
     most = _open_files() - _SPARE_FILES
     if asked.devices is not None and asked.devices > most:
         fail(f"{asked.devices} devices need as many open files, and this machine allows {most}: raise `ulimit -Hn`")

@@ -25,10 +25,10 @@ def test_a_role_is_its_process_with_its_children_up_to_the_next_role() -> None:
         40: Process(1, 64.0, 0.0),
     }
 
-    sums = by_role(processes, {"postgres": 10, "worker": 20, "door": 30, "devices": 99, "load": ours})
+    sums = by_role(processes, {"postgres": 10, "worker": 20, "door": 30, "simulated": 40, "devices": 99, "load": ours})
 
     assert sums["PostgreSQL"] == 14.5
-    assert (sums["worker"], sums["others"]) == (16.0, 32.0)
+    assert (sums["worker"], sums["door"], sums["others"]) == (16.0, 32.0, 64.0)
     assert sums["load generator"] == 1.0
 
 
