@@ -19,7 +19,6 @@ Times = dict[str, float]
 
 AT_ONCE = 200
 _SETTLE_S = 1.0
-_IDLE_S = 5.0
 _BLAST_WITHIN_S = 40.0
 
 
@@ -29,6 +28,7 @@ class Plan:
 
     devices: int = 10_000
     frames: int = 200_000
+    idle_s: float = 5.0
     per_s: float = 300.0
     sends_s: float = 10.0
     live_per_s: float = 100.0
@@ -91,8 +91,8 @@ async def _fill(side: Side, crowd: Crowd, plan: Plan, run: str, figures: Figures
     cpu_there_s = cpu_s(side.pid)
     figures.hello_cpu_us = (cpu_there_s - cpu_before_s) * 1e6 / count
     figures.idle_bytes = (resident_bytes(side.pid) - before) / count
-    await asyncio.sleep(_IDLE_S)
-    figures.idle_cpu_us = (cpu_s(side.pid) - cpu_there_s) * 1e6 / count / _IDLE_S
+    await asyncio.sleep(plan.idle_s)
+    figures.idle_cpu_us = (cpu_s(side.pid) - cpu_there_s) * 1e6 / count / plan.idle_s
 
 
 async def _agree(side: Side, told: tuple[Times, Times], *, twice: int = 0) -> None:
