@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 import asyncpg
 
 from domain.ids import first_id_at
-from plumbing.tables import PARTITIONED
 
 PARTITION_NAME = re.compile(r"^(?P<table>[a-z]+)_p(?P<year>\d{4})(?P<month>\d{2})$")
 
@@ -20,6 +19,8 @@ _STORAGE = {
     "notifications": "autovacuum_vacuum_insert_scale_factor = 0.1, autovacuum_analyze_scale_factor = 0.05",
     "events": "autovacuum_vacuum_insert_scale_factor = 0.1, autovacuum_analyze_scale_factor = 0.05",
 }
+"""The partitioned tables `<table>_pYYYYMM`, by name: workers load no SQLAlchemy."""
+
 _LOCK = 0x6361_7270  # one maker of partitions at a time
 
 
@@ -29,7 +30,7 @@ async def ensure_partitions(conn: asyncpg.Connection, now: datetime, months_ahea
     Each is filled in apart and attached, which does not keep writers of the other months waiting.
     """
     first = _month_index(now) - 1
-    wanted = [(table.name, month) for table in PARTITIONED for month in range(first, first + months_ahead + 2)]
+    wanted = [(table, month) for table in _STORAGE for month in range(first, first + months_ahead + 2)]
     made = []
     async with conn.transaction():
         await conn.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
@@ -66,7 +67,7 @@ async def _partitions(conn: asyncpg.Connection) -> set[str]:
     rows = await conn.fetch(
         "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
         " WHERE i.inhparent = ANY($1::regclass[])",
-        [table.name for table in PARTITIONED],
+        list(_STORAGE),
     )
     return {row["relname"] for row in rows}
 

@@ -21,12 +21,8 @@ from plumbing.tables.push import (
 )
 from plumbing.tables.tenancy import api_keys, categories, templates, tenants
 
-PARTITIONED = (notifications, deliveries, events)
-"""Tables whose months are partitions `<table>_pYYYYMM`, made ahead and dropped by retention."""
-
 __all__ = [
     "METADATA",
-    "PARTITIONED",
     "api_keys",
     "apns_keys",
     "apps",
