@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 def test(context: typer.Context) -> None:
     """Run the tests against real servers where they can be had; arguments go to pytest.
 
-    Without arguments everything runs, as several processes side by side; servers that were named serve only one.
+    Without arguments everything runs, as several processes in turn; servers that were named serve only one.
     """
     if _may_install():
         _install_missing()

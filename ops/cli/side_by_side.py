@@ -1,7 +1,7 @@
-"""The whole suite as pytest processes side by side: journeys mostly wait, so they run beside the rest of the tests.
+"""The whole suite as pytest processes, in turns, and those of one turn side by side; each has servers of its own.
 
-Each has servers of its own. What measures time runs when the others have ended. The words of the first are shown as
-they come, those of the others after it, and a last line says how each of them ended.
+The words of a turn's first are shown as they come, those of the others after it, and a last line says how each of them
+ended. On two cores one at a time is what holds: journeys beside the rest made tests that count on time fail.
 """
 
 import contextlib
@@ -41,13 +41,13 @@ class _Life:
 
 
 def whole_suite(pytest: str) -> list[list[Stream]]:
-    """What runs side by side, and what runs after that."""
+    """The turns: most tests, then the journeys, then what measures time."""
     colour = ("--color=yes",) if sys.stdout.isatty() else ()
-    together = [
-        Stream("most tests", (pytest, *colour, "-m", "not alone", "--ignore=tests/journey")),
-        Stream("journeys", (pytest, *colour, "-m", "not alone", "tests/journey")),
+    return [
+        [Stream("most tests", (pytest, *colour, "-m", "not alone", "--ignore=tests/journey"))],
+        [Stream("journeys", (pytest, *colour, "-m", "not alone", "tests/journey"))],
+        [Stream("tests that measure time", (pytest, *colour, "-m", "alone"))],
     ]
-    return [together, [Stream("tests that measure time", (pytest, *colour, "-m", "alone"))]]
 
 
 def run_in_turn(turns: Sequence[Sequence[Stream]], root: Path) -> int:

@@ -12,13 +12,13 @@ from plumbing.settings import Settings
 DEVICES = 60
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def calls(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the roles write their calls."""
     return tmp_path_factory.mktemp("calls")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def peer(tmp_path_factory: pytest.TempPathFactory, calls: Path) -> AsyncIterator[PlatformPeer]:
     """Carillon with sixty devices connected."""
     with pytest.MonkeyPatch.context() as told:

@@ -93,7 +93,7 @@ async def test_twins_in_two_batchers_are_one_notification(
     answers: list[Accepted | BaseException] = []
     for n in range(100):
         answers += await asyncio.gather(
-            *(each.submit(an_item(sender, a_key(f"twin-{n}"))) for each in (batcher, other)), return_exceptions=True
+            *(each.submit(an_item(sender, a_key(f"rival-{n}"))) for each in (batcher, other)), return_exceptions=True
         )
 
     refused = [each for each in answers if isinstance(each, BaseException)]
