@@ -15,8 +15,8 @@ from domain.ids import first_id_at
 PARTITION_NAME = re.compile(r"^(?P<table>[a-z]+)_p(?P<year>\d{4})(?P<month>\d{2})$")
 
 _STORAGE = {
-    "deliveries": "fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05",
     "notifications": "autovacuum_vacuum_insert_scale_factor = 0.1, autovacuum_analyze_scale_factor = 0.05",
+    "deliveries": "fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05",
     "events": "autovacuum_vacuum_insert_scale_factor = 0.1, autovacuum_analyze_scale_factor = 0.05",
 }
 """The partitioned tables `<table>_pYYYYMM`, by name: workers load no SQLAlchemy."""
