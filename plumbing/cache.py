@@ -45,7 +45,7 @@ class Cache:
     def __init__(self, address: Address) -> None:
         self._address = address
         self._wire: Wire | None = None
-        self._connecting = asyncio.Lock()
+        self._opening: asyncio.Task[Wire] | None = None
         self._failures = 0
         self._closed_again_s = 0.0
         self._told: set[str] = set()
@@ -60,6 +60,8 @@ class Cache:
 
     async def close(self) -> None:
         """Close the connection."""
+        if self._opening is not None:
+            await asyncio.gather(self._opening, return_exceptions=True)
         if self._wire is not None:
             self._wire.close()
 
@@ -120,10 +122,16 @@ class Cache:
         return await wire.ask(words)
 
     async def _connect(self) -> Wire:
-        async with self._connecting:
-            if self._wire is None or not self._wire.is_open:
-                self._wire = await Wire.open(self._address, timeout_s=TIMEOUT_S)
-            return self._wire
+        """A new connection, or the failure of the one attempt that all who ask meanwhile wait for."""
+        if self._opening is None:
+            self._opening = asyncio.create_task(Wire.open(self._address, timeout_s=TIMEOUT_S))
+            self._opening.add_done_callback(self._opened)
+        return await asyncio.shield(self._opening)
+
+    def _opened(self, opening: "asyncio.Task[Wire]") -> None:
+        self._opening = None
+        if not opening.cancelled() and opening.exception() is None:
+            self._wire = opening.result()
 
     def _count_failure(self, error: Exception) -> None:
         """Open for a second after five failures in a row; then one more failure opens it again."""

@@ -65,6 +65,22 @@ async def test_a_silent_redis_loses_its_connection_after_the_time_out(redis_url:
     assert not wire.is_open
 
 
+async def test_all_who_ask_a_silent_redis_wait_for_one_attempt_to_reach_it() -> None:
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(-1)
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+        cache = Cache.open(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
+        began_s = time.monotonic()
+
+        answers = await asyncio.gather(*(cache.call(ECHO, ["{t:x}"], [n]) for n in range(30)))
+
+        assert time.monotonic() - began_s < 1
+        assert answers == [None] * 30
+        await cache.close()
+
+
 async def test_a_wrong_password_is_trouble_like_any_other(redis_url: str) -> None:
     place = redis_url.rpartition("@")[2].removeprefix("redis://")
     cache = Cache.open(f"redis://:wrong@{place}")
