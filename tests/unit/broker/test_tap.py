@@ -11,11 +11,11 @@ from pamqp.commands import Basic, Channel, Confirm
 from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
-from plumbing.broker import frames, unconfirmed
+from plumbing.broker import frames
 from plumbing.broker.frames import Delivery
 from plumbing.broker.tap import Take, Wire
 from plumbing.broker.unanswered import Unanswered
-from plumbing.broker.unconfirmed import Call, Outgoing, Unconfirmed
+from plumbing.broker.unconfirmed import MAX_UNCONFIRMED, Call, Outgoing, Unconfirmed
 
 KIND = frames.kind("application/json", is_persistent=True)
 
@@ -132,8 +132,7 @@ async def test_what_is_no_amqp_is_left_to_aiormq_to_complain_about(noise: bytes)
     assert await bench.left() == noise + b"more"
 
 
-async def test_acknowledgements_gather_and_go_in_one_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("plumbing.broker.unanswered.GATHER_S", 0.001)
+async def test_acknowledgements_gather_and_go_in_one_frame() -> None:
     bench = Bench()
     bench.hear(*(frame for tag in range(1, 6) for frame in message(tag, b"x")))
     unanswered = bench.taken[0][2]
@@ -208,17 +207,17 @@ async def test_each_message_is_confirmed_refused_or_returned_by_itself() -> None
     assert call.answers == [False, True, True, False, True]
 
 
-async def test_no_more_are_in_flight_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unconfirmed, "MAX_UNCONFIRMED", 3)
+async def test_no_more_are_in_flight_than_may_be() -> None:
     bench = Bench()
     open_ones = confirming(bench)
-    call = Call(8)
-    publishing = asyncio.create_task(open_ones.publish("carillon.work", outgoing(8), call))
+    most, wanted = MAX_UNCONFIRMED, 2 * MAX_UNCONFIRMED + 50
+    call = Call(wanted)
+    publishing = asyncio.create_task(open_ones.publish("carillon.work", outgoing(wanted), call))
 
-    for confirmed in (3, 6, 8):
+    for confirmed in (most, 2 * most, wanted):
         while bench.socket.written.count(b"name.") < confirmed:
             await asyncio.sleep(0)
-        assert (bench.socket.written.count(b"name."), len(open_ones)) == (confirmed, 3 if confirmed < 8 else 2)
+        assert (bench.socket.written.count(b"name."), len(open_ones)) == (confirmed, most if confirmed < wanted else 50)
         bench.hear(method(Basic.Ack(confirmed, True)))
     await publishing
     await call.end()

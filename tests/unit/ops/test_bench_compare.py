@@ -83,21 +83,22 @@ def test_what_cannot_be_installed_is_said_in_one_line(tmp_path: Path, monkeypatc
     assert ["installing" in line for line in said] == [True]
 
 
-def test_an_environment_that_equals_its_lock_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_that_equals_its_lock_is_not_made_again(tmp_path: Path) -> None:
     lock = tmp_path / "bench.txt"
     lock.write_text("")
     folder = tmp_path / "venv"
-    made: list[tuple[str, ...]] = []
+    said: list[str] = []
 
-    def pretend(*command: str) -> None:
-        made.append(command)
-        folder.mkdir(exist_ok=True)
+    python = environment.environment(said.append, folder=folder, lock=lock)
+    assert python.exists()
+    (folder / "still-there").touch()
+    environment.environment(said.append, folder=folder, lock=lock)
+    assert (folder / "still-there").exists()
+    assert len(said) == 1
 
-    monkeypatch.setattr(environment, "_run", pretend)
-    for _ in range(2):
-        environment.environment(lambda _: None, folder=folder, lock=lock)
-
-    assert len(made) == 2  # the environment, and what is in it: once
+    lock.write_text("# another\n")
+    environment.environment(said.append, folder=folder, lock=lock)
+    assert not (folder / "still-there").exists()
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
