@@ -135,6 +135,7 @@ async def _one_way(run: Run, sink: Orderly, plan: LanesPlan, *, low: Priority, u
     await sink.ask("forget")
     await sink.ask("delay", seconds=plan.provider_s)
     many = await _pile_up(run, sink, plan, low)
+    await _await_any(sink)
     waiting = len(many) - (await sink.ask("count"))["count"]
     posts = mail_posts(run, int(plan.per_s * plan.for_s), priority=urgent, per_request=1)
     began = time.time()
@@ -156,6 +157,15 @@ async def _pile_up(run: Run, sink: Orderly, plan: LanesPlan, low: Priority) -> d
         posts = mail_posts(run, missing, priority=low)
         many |= deliveries_of(await post_all(run.api_url, posts, connections=_CONNECTIONS))
     return many
+
+
+async def _await_any(sink: Orderly) -> None:
+    """Wait until what is low is under way: relay and worker took up the first. NotDrained when nothing comes."""
+    began = time.monotonic()
+    while not (await sink.ask("count"))["count"]:
+        if time.monotonic() - began > _STILL_S:
+            raise NotDrained(f"of the accepted emails none has come after {_STILL_S:g} s")
+        await asyncio.sleep(_LOOK_EVERY_S)
 
 
 async def _await_all(sink: Orderly, wanted: Collection[str]) -> Sequence[tuple[str, float, float]]:
