@@ -36,6 +36,11 @@ def encode(payload: Mapping[str, Any]) -> bytes:
     return _compact(payload).encode()
 
 
+def encode_text(text: str) -> str:
+    """A text as it stands in what `encode` makes, in its quotes; half a surrogate pair stays what it is."""
+    return _compact(text)
+
+
 def faults_of(payload: Mapping[str, Any]) -> list[Found]:
     """Everything wrong with `aps`, `image_url` and `actions` of a payload; its size is not looked at."""
     found: list[Found] = []

@@ -6,8 +6,10 @@ One environment for text and one for HTML: only HTML is escaped. The folders' au
 
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, UndefinedError, nodes
+import jinja2
+from jinja2 import StrictUndefined, Template, TemplateSyntaxError, Undefined, UndefinedError, nodes
 from jinja2.exceptions import SecurityError
+from jinja2.runtime import Context, new_context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from templates.filters import ALLOWED, Unfit
@@ -82,6 +84,34 @@ def printable(value: object) -> object:
     if isinstance(value, dict | list | tuple):
         raise Unfit("a list or an object cannot be printed as it is")
     return value
+
+
+def context_of(environment: jinja2.Environment, given: dict[str, Any]) -> Context:
+    """What templates of this environment see when they run, one after the other: a copy of nothing, changed by none."""
+    return new_context(environment, None, {}, given, shared=True)
+
+
+def run(template: Template, context: Context, *, at_most: int) -> str:
+    """What comes out; more than `at_most` characters, but not all, where that is too much.
+
+    As the template's own `generate`, but for the context: that costs more than most templates. Raises what the
+    template raises, with its own lines in the traceback.
+    """
+    if template.blocks:
+        context = template.new_context(context.parent, shared=True)
+    chunks, size = [], 0
+    try:
+        for chunk in template.root_render_func(context):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > at_most:
+                break
+    except Exception:
+        template.environment.handle_exception()
+    if context.vars:  # what a template sets is its own
+        context.vars.clear()
+        context.exported_vars.clear()
+    return "".join(chunks)
 
 
 def parse(source: str, *, html: bool, name: str) -> nodes.Template:

@@ -11,6 +11,7 @@ from pathlib import PurePath
 from typing import Any
 
 from jinja2 import Template, TemplateError, UndefinedError
+from jinja2.runtime import Context
 
 from domain.content import EmailContent, PushContent, RenderedContent, SmsContent
 from domain.errors import Permanent
@@ -20,7 +21,7 @@ from domain.payload import encode, with_alert
 from domain.push import MAX_PAYLOAD_BYTES, is_silent, wake_of
 from domain.reasons import Reason
 from templates.catalog import Message
-from templates.environment import Repeats
+from templates.environment import TEXT, Repeats, context_of, run
 from templates.links import unsafe_scheme
 from templates.push import NoPayload, fill
 
@@ -72,32 +73,40 @@ def render(
     raise _no_words(message.name, channel)
 
 
-def _render_push(message: Message, given: Mapping[str, Any], *, locale: str | None, priority: Priority) -> PushContent:
+def _render_push(message: Message, given: dict[str, Any], *, locale: str | None, priority: Priority) -> PushContent:
     words = message.push_words(locale)
     if words is None:
         raise _no_words(message.name, Channel.PUSH)
-    given = {**given, "range": Repeats()}
+    given["range"] = Repeats()
+    context = context_of(TEXT, given)
+    name = f"{message.name}/push.json"
     try:
-        payload = fill(words, lambda template: _run(template, given, message.name))
+        filled = fill(words, lambda template: _run(template, context, message.name), priority)
     except NoPayload as error:
-        raise Permanent(Reason.TEMPLATE_ERROR, f"{message.name}/push.json: {error}") from error
-    return _push(PushParts(payload, words.wake), priority, f"{message.name}/push.json")
+        raise Permanent(Reason.TEMPLATE_ERROR, f"{name}: {error}") from error
+    except ValueError as error:
+        raise Permanent(Reason.TEMPLATE_ERROR, f"{name}: what came out is no JSON") from error
+    return PushContent(_refuse_large_payload(filled.payload, name), filled.wake, filled.is_silent)
 
 
-def _push(parts: PushParts, priority: Priority, name: str) -> PushContent:
+def _push(parts: PushParts, priority: Priority) -> PushContent:
     try:
         payload = encode(parts.payload)
     except ValueError as error:
-        raise Permanent(Reason.TEMPLATE_ERROR, f"{name}: what came out is no JSON") from error
-    if len(payload) > MAX_PAYLOAD_BYTES:
-        raise Permanent(Reason.CONTENT_TOO_LARGE, f"{name}: more than {MAX_PAYLOAD_BYTES} bytes")
+        raise Permanent(Reason.TEMPLATE_ERROR, "content: what came out is no JSON") from error
     return PushContent(
-        payload,
+        _refuse_large_payload(payload, "content"),
         wake_of(priority, parts.payload, parts.wake),
         is_silent=is_silent(parts.payload),
         is_live_only=parts.is_live_only,
         topic=parts.topic,
     )
+
+
+def _refuse_large_payload(payload: bytes, name: str) -> bytes:
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise Permanent(Reason.CONTENT_TOO_LARGE, f"{name}: more than {MAX_PAYLOAD_BYTES} bytes")
+    return payload
 
 
 def render_content(
@@ -108,7 +117,7 @@ def render_content(
         parts = content.push
         if parts is None and not (content.title or content.body):
             raise _no_words("content", channel)
-        return _push(parts or PushParts(with_alert({}, content.title, content.body)), priority, "content")
+        return _push(parts or PushParts(with_alert({}, content.title, content.body)), priority)
     email = content.email
     if channel is Channel.EMAIL:
         subject = (email.subject if email else None) or content.title
@@ -129,26 +138,22 @@ def _render(message: Message, part: str, given: Mapping[str, Any], *, locale: st
     words = message.part(part, locale)
     if words is None:
         return None
-    rendered = _run(words.template, {**given, "range": Repeats()}, message.name)
+    context = context_of(words.template.environment, {**given, "range": Repeats()})
+    rendered = _run(words.template, context, message.name)
     if not rendered.strip():
         raise Permanent(Reason.TEMPLATE_ERROR, f"{message.name}/{words.template.name}: nothing came out")
     return rendered
 
 
-def _run(template: Template, given: dict[str, Any], name: str) -> str:
+def _run(template: Template, context: Context, name: str) -> str:
     """Run the compiled template, and stop as soon as it has said too much."""
-    chunks, size = [], 0
     try:
-        for chunk in template.generate(given):
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > MAX_SIZE_BYTES:
-                break
+        text = run(template, context, at_most=MAX_SIZE_BYTES)
     except UndefinedError as error:
         raise Permanent(Reason.TEMPLATE_MISSING_VARIABLE, _where(template, name, error)) from error
     except Exception as error:  # whatever an author's expression can raise: it is theirs to repair, not ours to die of
         raise Permanent(Reason.TEMPLATE_ERROR, _where(template, name, error)) from error
-    return _refuse_large("".join(chunks), f"{name}/{template.name}")
+    return _refuse_large(text, f"{name}/{template.name}")
 
 
 def _where(template: Template, name: str, error: Exception) -> str:
