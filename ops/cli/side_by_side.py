@@ -1,7 +1,8 @@
 """The whole suite as pytest processes, in turns, and those of one turn side by side; each has servers of its own.
 
 The words of a turn's first are shown as they come, those of the others after it, and a last line says how each of them
-ended. On two cores one at a time is what holds: journeys beside the rest made tests that count on time fail.
+ended. Tests of a room or two mostly wait, so two streams of them share two cores; journeys start whole platforms, and
+beside the rest they made tests that count on time fail.
 """
 
 import contextlib
@@ -40,11 +41,24 @@ class _Life:
     """Where they are kept until their turn; None when they are shown as they come."""
 
 
+_HALF = (
+    "tests/unit",
+    "tests/house",
+    "tests/contracts",
+    *(f"tests/integration/{room}" for room in ("apns", "bench", "gateway", "plumbing", "push", "stack", "webclient")),
+)
+"""About half of the time of all that is no journey."""
+
+
 def whole_suite(pytest: str) -> list[list[Stream]]:
-    """The turns: most tests, then the journeys, then what measures time."""
+    """The turns: most tests as two streams, then the journeys, then what measures time."""
     colour = ("--color=yes",) if sys.stdout.isatty() else ()
+    rest = tuple(f"--ignore={folder}" for folder in (*_HALF, "tests/journey"))
     return [
-        [Stream("most tests", (pytest, *colour, "-m", "not alone", "--ignore=tests/journey"))],
+        [
+            Stream("rules, contracts and push", (pytest, *colour, "-m", "not alone", *_HALF)),
+            Stream("everything else", (pytest, *colour, "-m", "not alone", "tests", *rest)),
+        ],
         [Stream("journeys", (pytest, *colour, "-m", "not alone", "tests/journey"))],
         [Stream("tests that measure time", (pytest, *colour, "-m", "alone"))],
     ]

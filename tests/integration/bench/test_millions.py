@@ -64,7 +64,7 @@ async def test_every_question_about_a_past_is_answered(side: PlatformSide, fille
 async def test_a_backlog_waits_in_postgresql_and_is_worked_off_once_there_is_a_worker(
     side: PlatformSide, per_envelope: int
 ) -> None:
-    plan = BacklogPlan(waiting=300, per_envelope=per_envelope, devices=10, watch_s=3.0, work_s=30.0)
+    plan = BacklogPlan(waiting=300, per_envelope=per_envelope, devices=10, watch_s=3.0, work_s=120.0)
 
     figures = await measure_backlog(side, plan, lambda _: None)
 
