@@ -28,9 +28,17 @@ class ReceiptKind(StrEnum):
 
         `absent` raises nothing: it sends what still waits for an acknowledgement back to `queued`.
         """
-        if self is ReceiptKind.SEEN:
-            return DeliveryStatus.DELIVERED
-        return DeliveryStatus.QUEUED if self is ReceiptKind.ABSENT else DeliveryStatus(self.value)
+        return _RAISED[self]
+
+
+_RAISED = {
+    ReceiptKind.DELIVERED: DeliveryStatus.DELIVERED,
+    ReceiptKind.BOUNCED: DeliveryStatus.BOUNCED,
+    ReceiptKind.FAILED: DeliveryStatus.FAILED,
+    ReceiptKind.SEEN: DeliveryStatus.DELIVERED,
+    ReceiptKind.ABSENT: DeliveryStatus.QUEUED,
+    ReceiptKind.COLLAPSED: DeliveryStatus.COLLAPSED,
+}
 
 
 @value(frozen=True, slots=True)

@@ -117,15 +117,21 @@ class Finisher:
             await self._added.wait()
             self._added.clear()
             while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
-                self._busy = len(batch)
-                for ended in batch:
-                    ended.is_begun = True
-                plain = [ended for ended in batch if ended.is_plain]
-                others = [ended for ended in batch if not ended.is_plain]
+                plain, others = self._next_batch()
+                self._busy = len(plain) + len(others)
                 for alike in _by_kind([*await self._write_sent(plain), *others]):
                     await self._write_until_done(alike)
                 self._busy = 0
+
+    def _next_batch(self) -> tuple[list[Ended], list[Ended]]:
+        """What is written next: attempts that were sent and nothing else, and the others."""
+        plain: list[Ended] = []
+        others: list[Ended] = []
+        for _ in range(min(MAX_BATCH, len(self._waiting))):
+            ended = self._waiting.popleft()
+            ended.is_begun = True
+            (plain if ended.is_plain else others).append(ended)
+        return plain, others
 
     async def _write_sent(self, batch: list[Ended]) -> list[Ended]:
         """Write what was sent in one statement; answers those that this could not be done for."""

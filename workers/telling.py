@@ -7,6 +7,8 @@ import logging
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
+from functools import cache
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -69,8 +71,8 @@ def tell_sent(endings: Sequence[Ending]) -> None:
             tell(ending)
     if not pushes:
         return
-    metrics.ATTEMPTS.labels(channel=Channel.PUSH, result=AttemptResult.SENT).inc(len(pushes))
-    metrics.DELIVERIES.labels(channel=Channel.PUSH, status=DeliveryStatus.SENT).inc(len(pushes))
+    _attempts_sent().inc(len(pushes))
+    _pushes_sent().inc(len(pushes))
     for wake, count in Counter(ending.wake for ending in pushes).items():
         _count_push(wake, DeliveryStatus.SENT, count)
     log.info("pushes.sent", count=len(pushes), first_delivery_id=str(pushes[0].claimed.id))
@@ -119,9 +121,25 @@ def tell_late(late: Iterable[tuple[UUID, int]]) -> None:
 def _count_push(wake: int | None, status: DeliveryStatus, count: int = 1) -> None:
     if wake is None or status not in _PUSH:
         return
-    push_metrics.SENT.labels(priority=str(wake), status=_PUSH[status]).inc(count)
+    _pushes(wake, _PUSH[status]).inc(count)
     if status is DeliveryStatus.STORED:
         push_metrics.QUEUED.inc()
+
+
+@cache
+def _attempts_sent() -> Any:
+    """Counters of what is counted most, looked up once."""
+    return metrics.ATTEMPTS.labels(channel=Channel.PUSH, result=AttemptResult.SENT)
+
+
+@cache
+def _pushes_sent() -> Any:
+    return metrics.DELIVERIES.labels(channel=Channel.PUSH, status=DeliveryStatus.SENT)
+
+
+@cache
+def _pushes(wake: int, status: PushStatus) -> Any:
+    return push_metrics.SENT.labels(priority=str(wake), status=status)
 
 
 def tell_over(over: Iterable[Over]) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from asyncpg.pgproto.pgproto import UUID as QuickUUID
+
 from channels.base import Lapsed, Outcome, Outgoing, Sent, Stored
 from channels.push import wire
 from channels.push.hints import Nodes
@@ -40,7 +42,7 @@ class _Push:
     def __init__(self, outgoing: Outgoing, content: PushContent, expires_at: datetime) -> None:
         self.outgoing = outgoing
         self.content = content
-        self.device = UUID(outgoing.address)
+        self.device: UUID = QuickUUID(outgoing.address)
         self.expires_at = expires_at
         self.wait_s: float | None = None
         """It is silent and its device had enough: so long until it may come."""
@@ -144,7 +146,7 @@ class PushChannel:
 
     async def _find_ways(self, pushes: Sequence[_Push]) -> None:
         """Ask in one go where those are that may be reached at once, and note which way each push goes."""
-        devices = sorted({push.device for push in pushes if push.outgoing.attempt == 1})
+        devices = list({push.device for push in pushes if push.outgoing.attempt == 1})
         places = await self._presence.where(devices) if devices else {}
         for push in pushes:
             push.place = places.get(push.device) if places is not None else None
