@@ -7,6 +7,8 @@ from domain.delivery import PROBLEMS
 from tracking.rows import DeliveryRow, IdempotencyRow, NotificationRow, OutboxRow, Records
 
 Types: TypeAlias = dict[str, str]
+Names: TypeAlias = frozenset[str]
+Columns: TypeAlias = Sequence[Sequence[Any]]
 
 NOTIFICATION: Types = {
     "id": "uuid",
@@ -60,41 +62,85 @@ IDEMPOTENCY: Types = {"key": "uuid", "fingerprint": "uuid", "notification_id": "
 WINDOW: Types = {"key": "uuid", "notification_id": "uuid", "length": "interval"}
 
 
-def unnest(types: Types, first: int) -> str:
-    """`unnest($first::…[], …) k(…)` for these columns."""
-    arrays = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(types.values(), start=first))
-    return f"unnest({arrays}) k({', '.join(types)})"
+EVERYTHING = frozenset({*NOTIFICATION, *DELIVERY, *OUTBOX, *IDEMPOTENCY, *WINDOW})
+"""Columns whose values all travel as arrays: right for every batch."""
+
+NOTHING: Names = frozenset()
+"""Columns of which none travels as an array: right for one row of each table."""
+
+_OF_ITSELF = frozenset(
+    {"id", "user_id", "address_id", "data", "decisions", "collapse_id", "dedupe_key", "reference", "recipient_version"}
+    | {"key", "fingerprint", "notification_id", "delivery_ids"}
+)
+_OF_ITS_KIND = frozenset(
+    ("template", "template_version", "category", "locale", "channel", "priority", "expires_at", "envelope_id", "length")
+)
+_FORMS = (_OF_ITSELF, _OF_ITSELF | _OF_ITS_KIND, EVERYTHING)
+"""What may differ within a batch: rows of one kind, of one tenant, all others. Few, since each is a statement that
+PostgreSQL must plan and keep."""
 
 
-def insert(table: str, types: Types, first: int, *, where: str = "true", is_one: bool = False) -> str:
-    """The INSERT of these columns, from arrays that begin at parameter `first`; or of one row from single values, which
-    spares both sides the arrays."""
-    singles = (f"${place}::{kind}" for place, kind in enumerate(types.values(), start=first))
-    values = dict(zip(types, singles, strict=True)) if is_one else {name: f"k.{name}" for name in types}
-    if "delivery_ids" in values:
-        values["delivery_ids"] += "::uuid[]"
-    source = "" if is_one else f" FROM {unnest(types, first)}"
-    words = ", ".join(values.values())
-    return f"INSERT INTO {table} ({', '.join(types)}) SELECT {words}{source} WHERE {where}"  # our words
+def arrays_for(names: Sequence[str], columns: Columns) -> Names:
+    """The names of those columns that must travel as arrays; each of the others holds one value. The columns of a table
+    without rows are empty: arrays say so too."""
+    differing = {
+        name
+        for name, values in zip(names, columns, strict=True)
+        if name not in _OF_ITSELF and values and values.count(values[0]) < len(values)
+    }
+    return next(form for form in _FORMS if differing <= form)
 
 
-def remember(first: int, *, where: str = "true") -> str:
+def travelling(names: Sequence[str], columns: Columns, arrays: Names) -> list[Any]:
+    """The columns as arguments of a statement: those of `arrays` as they are, of the others their one value."""
+    return [
+        values if name in arrays else values[0] if values else None for name, values in zip(names, columns, strict=True)
+    ]
+
+
+def _read(types: Types, first: int, arrays: Names) -> tuple[dict[str, str], str]:
+    """How a statement reads each column, whose parameters begin at `first`, and the FROM that this takes."""
+    words, names, unnested = dict[str, str](), list[str](), list[str]()
+    for place, (name, kind) in enumerate(types.items(), start=first):
+        if name in arrays:
+            words[name] = f"k.{name}"
+            names.append(name)
+            unnested.append(f"${place}::{kind}[]")
+        else:
+            words[name] = f"${place}::{kind}"
+    return words, f" FROM unnest({', '.join(unnested)}) k({', '.join(names)})" if names else ""
+
+
+def insert(table: str, types: Types, first: int, *, where: str = "true", arrays: Names = EVERYTHING) -> str:
+    """The INSERT of these columns, from parameters that begin at `first`: arrays to be unnested, and single values,
+    which spare both sides the arrays."""
+    words, source = _read(types, first, arrays)
+    if "delivery_ids" in words:
+        words["delivery_ids"] += "::uuid[]"
+    asked = f"{', '.join(words.values())}{source} WHERE {where}"
+    return f"INSERT INTO {table} ({', '.join(types)}) SELECT {asked}"  # our words
+
+
+def remember(first: int, *, where: str = "true", arrays: Names = EVERYTHING) -> str:
     """The INSERT of idempotency keys, in order. Under a key's advisory lock a row that was there before can only be an
     expired one."""
+    words, source = _read(IDEMPOTENCY, first, arrays)
     return (
-        "INSERT INTO idempotency AS kept (key, fingerprint, notification_id, answer, expires_at)"  # noqa: S608  # our words
-        " SELECT k.key, k.fingerprint, k.notification_id, k.answer, now() + interval '24 hours'"
-        f" FROM {unnest(IDEMPOTENCY, first)} WHERE {where} ORDER BY k.key ON CONFLICT (key) DO UPDATE SET"
+        "INSERT INTO idempotency AS kept (key, fingerprint, notification_id, answer, expires_at)"
+        f" SELECT {', '.join(words.values())}, now() + interval '24 hours'"
+        f"{source} WHERE {where} ORDER BY {words['key']} ON CONFLICT (key) DO UPDATE SET"
         " fingerprint = excluded.fingerprint, notification_id = excluded.notification_id, answer = excluded.answer,"
         " expires_at = excluded.expires_at WHERE kept.expires_at <= now()"
     )
 
 
-def open_windows(first: int, *, where: str = "true") -> str:
+def open_windows(first: int, *, where: str = "true", arrays: Names = EVERYTHING) -> str:
     """The INSERT of dedupe windows, in order, over those that are over; it returns the keys that were won."""
+    words, source = _read(WINDOW, first, arrays)
     return (
-        "INSERT INTO dedupe AS held (key, notification_id, expires_at)"  # noqa: S608  # our words
-        f" SELECT k.key, k.notification_id, now() + k.length FROM {unnest(WINDOW, first)} WHERE {where} ORDER BY k.key"
+        "INSERT INTO dedupe AS held (key, notification_id, expires_at)"
+        f" SELECT {words['key']}, {words['notification_id']}, now() + {words['length']}"
+        f"{source} WHERE {where} ORDER BY {words['key']}"
         " ON CONFLICT (key) DO UPDATE SET notification_id = excluded.notification_id,"
         " expires_at = excluded.expires_at WHERE held.expires_at < now() RETURNING key"
     )
@@ -115,12 +161,12 @@ def of_one_journey(records: Records) -> list[Any]:
     return [*of_notification(note), *of_delivery(delivery), *_of_envelope_as_text(envelope)]
 
 
-def of_keys(records: Records) -> list[Any]:
-    """Idempotency keys as the arrays of one statement."""
+def of_keys(records: Records) -> Columns:
+    """The columns of IDEMPOTENCY."""
     return _turned(records.idempotency, _of_key, len(IDEMPOTENCY))
 
 
-def _turned(rows: Sequence[Any], values: Callable[[Any], tuple[Any, ...]], width: int) -> list[Any]:
+def _turned(rows: Sequence[Any], values: Callable[[Any], tuple[Any, ...]], width: int) -> Columns:
     """The rows turned into columns; `width` empty ones when there are no rows."""
     return list(zip(*map(values, rows), strict=True)) if rows else [()] * width
 

@@ -19,7 +19,7 @@ from uuid import UUID
 import asyncpg
 
 from tracking import columns, once
-from tracking.columns import DELIVERY, IDEMPOTENCY, NOTIFICATION, OUTBOX, WINDOW
+from tracking.columns import DELIVERY, IDEMPOTENCY, NOTIFICATION, OUTBOX, WINDOW, Names
 from tracking.rows import Records
 
 _FREE = "(SELECT is_free FROM verdict)"
@@ -33,11 +33,11 @@ _OTHERS_AS_JUDGED = """NOT EXISTS (
   LEFT JOIN contacts c ON c.id = k.id LEFT JOIN devices v ON v.id = k.id
   WHERE coalesce(v.version, c.version) IS DISTINCT FROM k.version)"""
 _KEYS_NEW = """NOT EXISTS (
-  SELECT FROM unnest($keys::uuid[]) k(key) JOIN idempotency i ON i.key = k.key WHERE i.expires_at > now())"""
+  SELECT FROM unnest($keys) k(key) JOIN idempotency i ON i.key = k.key WHERE i.expires_at > now())"""
 _WINDOWS_FREE = """NOT EXISTS (
-  SELECT FROM unnest($windows::uuid[]) k(key) JOIN dedupe h ON h.key = k.key WHERE h.expires_at >= now())"""
-_KEYS_WON = "(SELECT count(*) FROM remembered) = cardinality($keys::uuid[])"
-_WINDOWS_WON = "(SELECT count(*) FROM opened) = cardinality($windows::uuid[])"
+  SELECT FROM unnest($windows) k(key) JOIN dedupe h ON h.key = k.key WHERE h.expires_at >= now())"""
+_KEYS_WON = "(SELECT count(*) FROM remembered) = cardinality($keys)"
+_WINDOWS_WON = "(SELECT count(*) FROM opened) = cardinality($windows)"
 _TABLES = (("n", "notifications", NOTIFICATION), ("d", "deliveries", DELIVERY), ("o", "outbox", OUTBOX))
 
 
@@ -55,27 +55,40 @@ async def record(conn: asyncpg.Connection, records: Records, judged: Judged) -> 
 
     The keys' advisory locks are those of `once.lock`, held until all of it is to be seen. Raises as `ledger.record`.
     """
-    keys = columns.of_keys(records)
-    windows = once.of_windows(judged.windows)
-    is_one = len(records.notifications) == len(records.deliveries) == len(records.outbox) == 1
-    text = _statement(bool(judged.users), bool(judged.others), bool(keys[0]), bool(windows[0]), is_one)
+    keys, windows = columns.of_keys(records), once.of_windows(judged.windows)
+    beside = [*(keys if keys[0] else ()), *(windows if windows[0] else ())]
+    if _is_one(records) and all(len(values) == 1 for values in beside):
+        arrays, rows = columns.NOTHING, [*(values[0] for values in beside), *columns.of_one_journey(records)]
+    else:
+        rows = [*beside, *columns.of_journey(records)]
+        names = _names(bool(keys[0]), bool(windows[0]))
+        arrays = columns.arrays_for(names, rows)
+        rows = columns.travelling(names, rows, arrays)
     arguments: list[Any] = []
     for pairs in (judged.users, judged.others):
         if pairs:
             arguments += zip(*pairs, strict=True)
     if keys[0]:
-        arguments += (once.halves(keys[0]), *keys)
-    if windows[0]:
-        arguments += windows
+        arguments.append(once.halves(keys[0]))
+    text = _statement(bool(judged.users), bool(judged.others), bool(keys[0]), bool(windows[0]), arrays)
     try:
-        rows = columns.of_one_journey(records) if is_one else columns.of_journey(records)
         return await conn.fetchval(text, *arguments, *rows) is not None
     except asyncpg.DivisionByZeroError:
         return False
 
 
+def _is_one(records: Records) -> bool:
+    return len(records.notifications) == len(records.deliveries) == len(records.outbox) == 1
+
+
 @cache
-def _statement(with_users: bool, with_others: bool, with_keys: bool, with_windows: bool, is_one: bool) -> str:
+def _names(with_keys: bool, with_windows: bool) -> tuple[str, ...]:
+    """What the columns are called whose parameters come last."""
+    return (*(IDEMPOTENCY if with_keys else ()), *(WINDOW if with_windows else ()), *NOTIFICATION, *DELIVERY, *OUTBOX)
+
+
+@cache
+def _statement(with_users: bool, with_others: bool, with_keys: bool, with_windows: bool, arrays: Names) -> str:
     """The statement; parts that have nothing to do are left out, since each costs PostgreSQL though it be empty.
 
     It returns 1 when all was written, and NULL when nothing was because it saw why not. Where a key or window was
@@ -96,15 +109,17 @@ def _statement(with_users: bool, with_others: bool, with_keys: bool, with_window
         proven.append(_WINDOWS_WON)
     parts.append(f"verdict AS MATERIALIZED (SELECT {' AND '.join(asked) or 'true'} AS is_free)")
     if with_keys:
-        parts.append(f"remembered AS ({columns.remember(places['keys'], where=_FREE)} RETURNING 1)")
+        remember = columns.remember(places["keys"], where=_FREE, arrays=arrays)
+        parts.append(f"remembered AS ({remember} RETURNING 1)")
     if with_windows:
-        parts.append(f"opened AS ({columns.open_windows(places['windows'], where=_FREE)})")
+        parts.append(f"opened AS ({columns.open_windows(places['windows'], where=_FREE, arrays=arrays)})")
     for name, table, types in _TABLES:
-        parts.append(f"{name} AS ({columns.insert(table, types, places[table], where=_FREE, is_one=is_one)})")
+        parts.append(f"{name} AS ({columns.insert(table, types, places[table], where=_FREE, arrays=arrays)})")
     end = f"SELECT CASE WHEN is_free THEN 1 / ({' AND '.join(proven) or 'true'})::int END FROM verdict"  # noqa: S608  # our words
     text = f"WITH {', '.join(parts)} {end}"
+    form = "${}::uuid[]" if "key" in arrays else "ARRAY[${}::uuid]"
     for name in sorted(places, key=len, reverse=True):
-        text = text.replace(f"${name}", f"${places[name]}")
+        text = text.replace(f"${name}", (form if name in ("keys", "windows") else "${}").format(places[name]))
     return text
 
 

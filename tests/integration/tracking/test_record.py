@@ -1,5 +1,6 @@
 """Recording: one statement or COPY, the same rows; all of them or none."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -10,10 +11,11 @@ import pytest
 from domain.clock import utc_now
 from domain.delivery import DeliveryStatus
 from domain.ids import notification_id, notification_of
-from domain.lanes import Channel
+from domain.lanes import Channel, Priority
 from domain.reasons import Reason
 from tests.integration.tracking.builders import Person, person, records
-from tracking import ledger
+from tracking import ledger, once, quick
+from tracking.once import Window
 from tracking.rows import IdempotencyRow, Records
 
 TABLES = {"notifications": "id", "deliveries": "id", "outbox": "id", "idempotency": "key"}
@@ -87,6 +89,74 @@ async def test_one_statement_and_copy_write_the_same_rows(hot_pool: asyncpg.Pool
         "deliveries": 14,
         "outbox": len(made.outbox),
         "idempotency": 2,
+    }
+
+
+def _many(*batches: Records) -> Records:
+    """All of them as one batch."""
+    made = Records()
+    for each in batches:
+        made.notifications += each.notifications
+        made.deliveries += each.deliveries
+        made.outbox += each.outbox
+        made.idempotency += each.idempotency
+    return made
+
+
+def _keyed(made: Records) -> Records:
+    """The rows, each notification with a key."""
+    made.idempotency = [IdempotencyRow(uuid4(), uuid4(), each.id, None) for each in made.notifications]
+    return made
+
+
+_BATCHES: dict[str, Callable[[Person], Records]] = {
+    "one": records,
+    "one with a key": lambda who: _keyed(records(who)),
+    "one with a key, by two channels": lambda who: _keyed(records(who, channels=(Channel.EMAIL, Channel.SMS))),
+    "one that nobody gets": lambda who: records(who, status=DeliveryStatus.SUPPRESSED, reason=Reason.CHANNEL_OPT_OUT),
+    "of one kind": lambda who: _keyed(records(who, 5)),
+    "of one kind, and nobody gets them": lambda who: records(who, 5, status=DeliveryStatus.SUPPRESSED),
+    "of one tenant": lambda who: _many(
+        _keyed(records(who, 2)), records(who, 3, category="news", priority=Priority.HIGH, expires_in_s=9)
+    ),
+    "of all kinds": lambda who: _batch(who, 7),
+    "of two tenants": lambda who: _many(records(who, 2), records(replace(who, tenant_id=uuid4()), 2)),
+}
+
+
+@pytest.mark.parametrize("name", _BATCHES)
+async def test_the_quick_way_writes_the_same_rows_whatever_differs_in_a_batch(
+    hot_pool: asyncpg.Pool, tenant: UUID, name: str
+) -> None:
+    made = _BATCHES[name](await person(hot_pool, tenant))
+    windows = [Window(uuid4(), each.id, 60) for each in made.notifications]
+    written = []
+
+    async with hot_pool.acquire() as conn:
+        for is_quick in (True, False):
+            transaction = conn.transaction()
+            await transaction.start()
+            if is_quick:
+                assert await quick.record(conn, made, quick.Judged([], [], windows))
+            else:
+                await once.open_windows(conn, windows)
+                await ledger.record(conn, made, one_statement_below=0)
+            found = await _stored(conn, made)
+            held = await conn.fetch(
+                "SELECT key, notification_id, expires_at - now() FROM dedupe WHERE key = ANY($1) ORDER BY key",
+                [window.key for window in windows],
+            )
+            await transaction.rollback()
+            found["idempotency"] = [row[:-1] for row in found["idempotency"]]
+            written.append(found | {"dedupe": list(map(tuple, held))})
+
+    assert written[0] == written[1]
+    assert {table: len(rows) for table, rows in written[0].items()} == {
+        "notifications": len(made.notifications),
+        "deliveries": len(made.deliveries),
+        "outbox": len(made.outbox),
+        "idempotency": len(made.idempotency),
+        "dedupe": len(windows),
     }
 
 
