@@ -9,27 +9,26 @@ A message that cannot be read is a mistake of its author: Misconfigured names th
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
-from itertools import islice
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from jinja2 import Template, TemplateSyntaxError, nodes
 from jinja2.meta import find_undeclared_variables
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.exceptions import SchemaError
 from referencing import Registry
 
-from domain.errors import Fault, Misconfigured
+from domain.errors import Misconfigured
 from domain.lanes import Channel
 from templates.environment import GIVEN, HTML, TEXT, parse
 from templates.push import NoPayload, PushWords, read_push
+from templates.quick_schema import Check, quick_yes
 
 SHIPPED = Path(__file__).parent / "messages"
-MAX_FAULTS = 50
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 _FILE = re.compile(r"(email\.subject|email|sms|push)(?:\.([a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*))?\.(txt|html|json)")
 _ENDINGS = {"email.subject": ("txt",), "email": ("txt", "html"), "sms": ("txt",), "push": ("json",)}
@@ -94,6 +93,11 @@ class Message:
         nothing_remote: Registry[Any] = Registry()
         return Draft202012Validator(self.schema, registry=nothing_remote)
 
+    @cached_property
+    def quick_yes(self) -> Check | None:
+        """What says yes to data that surely fits the schema; None where only the validator can tell."""
+        return quick_yes(self.schema) if self.schema is not None else _anything
+
     def part(self, part: str, locale: str | None) -> Words | None:
         """The words of a part in the nearest locale: `fr-CA`, `fr`, then those for everybody."""
         return next((words for tried in _nearest(locale) if (words := self.words.get((part, tried)))), None)
@@ -101,6 +105,10 @@ class Message:
     def push_words(self, locale: str | None) -> PushWords | None:
         """The push in the nearest locale."""
         return next((words for tried in _nearest(locale) if (words := self.push.get(tried))), None)
+
+
+def _anything(_data: Any) -> bool:
+    return True
 
 
 def _nearest(locale: str | None) -> Iterator[str]:
@@ -262,35 +270,3 @@ def _read_schema(path: Path, content: bytes) -> dict[str, Any]:
     except SchemaError as error:
         raise Misconfigured(f"{path}: is not a JSON Schema: {error.message}") from error
     return schema
-
-
-def check(message: Message, channels: Iterable[Channel], data: Mapping[str, Any]) -> list[Fault]:
-    """What is wrong with `data` for these channels, each with a pointer into the request; more than needed is fine.
-
-    A needed value that is null counts as missing. What lies deeper than the schema says, only rendering can know.
-    """
-    needed = sorted(frozenset[str]().union(*(message.variables(channel) for channel in channels)))
-    missing = {
-        f"/data/{_escape(name)}": f"{name} is missing: {message.name} needs it"
-        for name in needed
-        if data.get(name) is None
-    }
-    faults = dict(missing)
-    for error in islice(message.validator.iter_errors(data), MAX_FAULTS) if message.validator is not None else ():
-        for pointer, detail in _pointed(error):
-            faults.setdefault(pointer, detail)
-    return [Fault(pointer, detail) for pointer, detail in faults.items()]
-
-
-def _pointed(error: ValidationError) -> list[tuple[str, str]]:
-    """A fault of the schema as pointers into the request; what is missing is pointed at by its own name."""
-    place = "/data" + "".join(f"/{_escape(str(step))}" for step in error.absolute_path)
-    if error.validator == "required":
-        wanted = cast("list[str]", error.validator_value)
-        absent = [name for name in wanted if name not in cast("dict[str, Any]", error.instance)]
-        return [(f"{place}/{_escape(name)}", f"{name} is missing") for name in absent]
-    return [(place, error.message[:200])]
-
-
-def _escape(step: str) -> str:
-    return step.replace("~", "~0").replace("/", "~1")

@@ -6,7 +6,8 @@ from domain.errors import Fault, RequestRefused
 from domain.lanes import OPEN_CHANNELS, Channel
 from domain.notification import Content, NotificationRequest
 from preferences.model import Category
-from templates.catalog import Catalog, Message, check
+from templates.catalog import Catalog, Message
+from templates.fitting import check
 
 
 def refuse(reason: str, pointer: str, detail: str) -> RequestRefused:

@@ -7,7 +7,8 @@ import pytest
 
 from domain.errors import Fault, Misconfigured
 from domain.lanes import Channel
-from templates.catalog import Catalog, check
+from templates.catalog import Catalog
+from templates.fitting import check
 from tests.unit.templates.conftest import Write
 
 EMAIL = {"email.subject.txt": "S", "email.txt": "Dear {{ who }}"}

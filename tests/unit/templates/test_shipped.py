@@ -8,7 +8,8 @@ import pytest
 from domain.content import EmailContent, PushContent, SmsContent
 from domain.lanes import Channel
 from domain.payload import faults_of
-from templates.catalog import Catalog, Message, check
+from templates.catalog import Catalog, Message
+from templates.fitting import check
 from templates.render import Person, render
 
 CATALOG = Catalog.shipped()
