@@ -7,12 +7,14 @@ delivery instead of 14. The same settings on reads cost a second instead of 0.2 
 
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
 from domain.errors import Misconfigured, Unavailable
+from plumbing.hot_pool import HotPool
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -68,25 +70,12 @@ _REFUSED = (
 """Wrong password, no such database, a URL that cannot be read."""
 
 
-class _HotConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
-    """A connection whose return to the pool needs no round trip: the hot path sets nothing per session."""
-
-    def get_reset_query(self) -> str:
-        return ""
-
-
-async def open_hot_pool(url: str, *, size: int) -> asyncpg.Pool:
+async def open_hot_pool(url: str, *, size: int) -> HotPool:
     """The pool of accept, relay, claim, finish and receipts: at most `size` connections. Unavailable, Misconfigured."""
+    pool = HotPool(url, size=size, server_settings=HOT, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S)
     with postgres_errors():
-        return await asyncpg.create_pool(
-            url,
-            min_size=1,
-            max_size=size,
-            connection_class=_HotConnection,
-            server_settings=HOT,
-            timeout=CONNECT_TIMEOUT_S,
-            command_timeout=COMMAND_TIMEOUT_S,
-        )
+        await pool
+    return pool
 
 
 async def connect(
@@ -127,9 +116,43 @@ def open_engine(url: str, *, size: int, command_timeout_s: float | None = COMMAN
     )
 
 
-@asynccontextmanager
-async def borrow(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
+def borrow(pool: asyncpg.Pool) -> AbstractAsyncContextManager[asyncpg.Connection]:
     """A connection of the hot pool, waited for at most a second; PostgreSQL's troubles inside become Unavailable."""
+    return _Loan(pool) if isinstance(pool, HotPool) else _borrow_plainly(pool)
+
+
+class _Loan:
+    """One loan of the hot pool. A class, since a generator around each statement costs more than the hand does."""
+
+    __slots__ = ("_conn", "_pool")
+
+    def __init__(self, pool: HotPool) -> None:
+        self._pool = pool
+
+    async def __aenter__(self) -> asyncpg.Connection:
+        conn = self._pool.from_hand()
+        if conn is None:
+            with postgres_errors():
+                conn = await self._pool.take(BORROW_TIMEOUT_S)
+        self._conn = conn
+        return conn
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        is_in_order = error is None or isinstance(error, asyncpg.PostgresError)  # else nobody knows what still runs
+        if not is_in_order or not self._pool.keep(self._conn):
+            with postgres_errors():
+                await self._pool.give_back(self._conn)
+        elif self._pool.is_untidy():
+            await self._pool.tidy()
+        if isinstance(error, Exception):
+            _raise_renamed(error)
+
+
+@asynccontextmanager
+async def _borrow_plainly(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
+    """The same from any other pool."""
     with postgres_errors():
         async with pool.acquire(timeout=BORROW_TIMEOUT_S) as conn:
             yield conn
@@ -140,19 +163,29 @@ def postgres_errors() -> Iterator[None]:
     """Connection errors, time-outs, deadlocks and full servers become Unavailable; a refused log-in Misconfigured."""
     try:
         yield
-    except (
-        asyncpg.PostgresError,
-        asyncpg.InterfaceError,
-        asyncpg.InternalClientError,
-        OSError,
-        *_errors_of_engines("SQLAlchemyError"),
-    ) as error:
-        cause = _driver_error(error)
-        if isinstance(cause, _REFUSED):
-            raise Misconfigured(f"CARILLON_DATABASE_URL does not work: {_short(cause)}") from error
-        if isinstance(cause, (*_TROUBLE, *_errors_of_engines("TimeoutError"))) or _is_closed(cause):
-            raise Unavailable("PostgreSQL", _short(cause)) from error
+    except Exception as error:
+        _raise_renamed(error)
         raise
+
+
+def _raise_renamed(error: Exception) -> None:
+    """Raise what it is called here, if it is PostgreSQL's."""
+    if not isinstance(
+        error,
+        (
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+            OSError,
+            *_errors_of_engines("SQLAlchemyError"),
+        ),
+    ):
+        return
+    cause = _driver_error(error)
+    if isinstance(cause, _REFUSED):
+        raise Misconfigured(f"CARILLON_DATABASE_URL does not work: {_short(cause)}") from error
+    if isinstance(cause, (*_TROUBLE, *_errors_of_engines("TimeoutError"))) or _is_closed(cause):
+        raise Unavailable("PostgreSQL", _short(cause)) from error
 
 
 def is_conflict(error: Unavailable) -> bool:
