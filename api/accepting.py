@@ -6,7 +6,7 @@ from functools import partial
 
 from fanout.accept import Intake
 from fanout.admission import Admission
-from fanout.batch import Batcher
+from fanout.batch import INLINE, Batcher
 from fanout.intake import intake_of
 from fanout.publish import publish_now
 from plumbing.broker.connection import connect
@@ -33,7 +33,8 @@ async def open_accepting(resources: Resources, stack: AsyncExitStack, name: str)
     publisher = await Publisher.open(connection)
     stack.push_async_callback(publisher.close)
     intake = intake_of(resources)
-    batcher = Batcher(intake, partial(publish_now, publisher), open_lanes=Admission(publisher).open_lanes)
+    open_lanes = partial(Admission(publisher).open_lanes, INLINE)
+    batcher = Batcher(intake, partial(publish_now, publisher), open_lanes=open_lanes)
     batcher.open()
     stack.push_async_callback(batcher.close)
     return Accepting(batcher, intake, publisher)

@@ -5,7 +5,7 @@ Asked by the relay for everything it publishes, and by accept before it publishe
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from domain.lanes import DECLARED_LANES, Lane
 from plumbing.broker.publisher import Publisher
@@ -22,6 +22,7 @@ LOOK_EVERY_S = 1.0
 class Admission:
     """How many deliveries each lane still has room for, by the depth of its queue, asked at most every `look_every_s`.
 
+    A look is a question to the broker for each lane, one after the other: ask of those from which something is wanted.
     The broker counts messages; how many deliveries one of them carries is taken from what was published last.
     """
 
@@ -31,30 +32,33 @@ class Admission:
         self._look_every_s = look_every_s
         self._room: dict[Lane, float] = {}
         self._per_message: dict[Lane, float] = {}
-        self._looked_s = float("-inf")
+        self._looked_s: dict[Lane, float] = {}
 
-    async def open_lanes(self) -> list[Lane]:
-        """Lanes with room; none at all while the broker does not answer."""
+    async def open_lanes(self, lanes: Collection[Lane] = DECLARED_LANES) -> list[Lane]:
+        """Those of these lanes with room; none at all while the broker does not answer."""
         now_s = time.monotonic()
-        if now_s - self._looked_s >= self._look_every_s:
-            self._room = await self._look()
-            self._looked_s = now_s
-        return [lane for lane in DECLARED_LANES if self._room.get(lane, 0.0) > 0]
+        for lane in lanes:
+            if now_s - self._looked_s.get(lane, -math.inf) >= self._look_every_s and not await self._look(lane):
+                self._room.clear()
+                self._looked_s = dict.fromkeys(DECLARED_LANES, now_s)
+                break  # who asks on waits for a time-out twelve times
+        return [lane for lane in lanes if self._room.get(lane, 0.0) > 0]
 
-    async def _look(self) -> dict[Lane, float]:
-        room: dict[Lane, float] = {}
-        for lane in DECLARED_LANES:
-            depth = await self._publisher.queue_depth(work_queue(lane))
-            if depth is None:
-                return {}  # who asks on waits for a time-out twelve times
-            room[lane] = self._limit - depth * self._per_message.get(lane, 1.0)
-        return room
+    async def _look(self, lane: Lane) -> bool:
+        """Whether the broker answers."""
+        looked_s = time.monotonic()
+        depth = await self._publisher.queue_depth(work_queue(lane))
+        if depth is None:
+            return False
+        self._room[lane] = self._limit - depth * self._per_message.get(lane, 1.0)
+        self._looked_s[lane] = looked_s
+        return True
 
-    async def open_envelopes(self, at_most: int) -> dict[Lane, int]:
-        """How many envelopes of each lane with room are worth looking for: not more than it will take."""
+    async def open_envelopes(self, at_most: int, lanes: Collection[Lane] = DECLARED_LANES) -> dict[Lane, int]:
+        """How many envelopes of each of these lanes with room are worth looking for: not more than it will take."""
         return {
             lane: min(at_most, math.ceil(self._room[lane] / self._per_message.get(lane, 1.0)))
-            for lane in await self.open_lanes()
+            for lane in await self.open_lanes(lanes)
         }
 
     def admit(self, rows: Iterable[OutboxRow]) -> list[OutboxRow]:

@@ -57,6 +57,9 @@ class Batcher:
         self._publish = publish
         self._open_lanes = open_lanes
         self._inline_lanes = INLINE
+        self._has_published = True
+        """Since the last look at the lanes: while nothing is published, nobody needs one."""
+
         self._clock = clock
         self._waiting: deque[Case] = deque()
         self._arrived = asyncio.Event()
@@ -172,6 +175,7 @@ class Batcher:
 
     def _publish_beside(self, rows: list[OutboxRow]) -> None:
         if rows:
+            self._has_published = True
             self._beside(self._publish_rows(rows))
 
     def _beside(self, work: Coroutine[Any, Any, None]) -> None:
@@ -192,7 +196,8 @@ class Batcher:
         """Each second: which lanes still have room, and what was confirmed meanwhile."""
         while True:
             try:
-                if self._open_lanes is not None:
+                if self._open_lanes is not None and (self._has_published or self._inline_lanes != INLINE):
+                    self._has_published = False
                     self._inline_lanes = INLINE.intersection(await self._open_lanes())
                 await self._flush_confirmed()
             except Unavailable as error:

@@ -56,7 +56,11 @@ class Relay:
         self.turned_s = time.monotonic()
         if not self._publisher.is_connected:
             return 0
-        envelopes = await self._admission.open_envelopes(MAX_ROWS)
+        async with borrow(self._pool) as conn:
+            lanes = await outbox.due_lanes(conn)
+        if not lanes:  # nearly always: then neither a transaction is begun nor the broker asked
+            return 0
+        envelopes = await self._admission.open_envelopes(MAX_ROWS, lanes)
         async with borrow(self._pool) as conn, conn.transaction():
             rows = self._admission.admit(await outbox.due(conn, envelopes))
             confirmed = await publish_now(self._publisher, rows)

@@ -13,7 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from domain.ids import uuid7
-from domain.lanes import Channel, Lane, Priority
+from domain.lanes import DECLARED_LANES, Channel, Lane, Priority
 from tracking.rows import OutboxRow
 from tracking.sql import sql
 
@@ -28,6 +28,13 @@ FROM unnest($1::smallint[], $2::smallint[], $3::bigint[]) k(channel, priority, e
   ORDER BY o.available_at LIMIT k.envelopes FOR UPDATE OF o SKIP LOCKED) o
 """
 """Lane by lane down the index: what waits in one that is full, a million perhaps, is not walked past."""
+
+_DUE_LANES = """
+SELECT k.channel, k.priority FROM unnest($1::smallint[], $2::smallint[]) k(channel, priority)
+WHERE EXISTS (
+  SELECT 1 FROM outbox o
+  WHERE o.published_at IS NULL AND o.available_at <= now() AND o.channel = k.channel AND o.priority = k.priority)
+"""
 
 IS_OPEN = "(d.status IN <OPEN> OR d.status = <sent> AND d.next_attempt_at IS NOT NULL)"
 """Whether a delivery `d` is not closed, in the words of `tracking.sql`."""
@@ -96,6 +103,8 @@ SELECT channel, priority, published_at IS NULL AS is_waiting, count(*) AS envelo
 FROM outbox WHERE available_at <= now() GROUP BY 1, 2, 3
 """
 
+_LANE_CODES = [lane.channel.code for lane in DECLARED_LANES], [lane.priority.code for lane in DECLARED_LANES]
+
 
 @dataclass(slots=True)
 class LaneBacklog:
@@ -114,6 +123,12 @@ class Move:
 
     delivery_ids: list[UUID]
     at: datetime
+
+
+async def due_lanes(conn: asyncpg.Connection) -> list[Lane]:
+    """The lanes in which something should be published now, whoever may have locked it."""
+    rows = await conn.fetch(_DUE_LANES, *_LANE_CODES)
+    return [Lane(Channel.of(row["channel"]), Priority.of(row["priority"])) for row in rows]
 
 
 async def due(conn: asyncpg.Connection, envelopes: Mapping[Lane, int]) -> list[OutboxRow]:

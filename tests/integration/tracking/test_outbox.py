@@ -52,6 +52,21 @@ async def test_three_relays_publish_each_envelope_exactly_once(hot_pool: asyncpg
     assert sorted(published) == sorted(row.id for row in made.outbox)
 
 
+async def test_a_lane_is_due_when_something_in_it_should_be_published_now(hot_pool: asyncpg.Pool, tenant: UUID) -> None:
+    await hot_pool.execute(
+        "DELETE FROM outbox WHERE channel = $1 AND priority = $2", LANE.channel.code, LANE.priority.code
+    )
+    made = await _waiting(hot_pool, tenant, 1)
+    found = []
+
+    async with hot_pool.acquire() as conn:
+        for at in ("available_at = now() + interval '1 h'", "available_at = now()", "published_at = now()"):
+            await conn.execute(f"UPDATE outbox SET {at} WHERE id = $1", made.outbox[0].id)
+            found.append(LANE in await outbox.due_lanes(conn))
+
+    assert found == [False, True, False]
+
+
 async def test_a_closed_lane_and_a_later_hour_wait(hot_pool: asyncpg.Pool, tenant: UUID) -> None:
     made = await _waiting(hot_pool, tenant, 2)
     await hot_pool.execute("UPDATE outbox SET available_at = now() + interval '1 h' WHERE id = $1", made.outbox[0].id)
