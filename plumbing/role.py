@@ -15,6 +15,9 @@ from typing import Protocol
 from domain.errors import CarillonError, Unavailable
 
 TICK_S = 1.0
+GUARD_S = 5.0
+"""How often the guarding thread looks, which has to wake up for it."""
+
 STALE_S = 60.0
 LATEST_END_S = 29.0
 
@@ -124,8 +127,8 @@ class _Heart:
 
 def _guard(beat: _Heart) -> None:
     seen, still_s = -1, 0.0
-    while not beat.is_over.wait(TICK_S):
-        still_s = still_s + TICK_S if beat.turns == seen else 0.0
+    while not beat.is_over.wait(GUARD_S):
+        still_s = still_s + GUARD_S if beat.turns == seen else 0.0
         seen = beat.turns
         if still_s > STALE_S:
             print(f"the event loop has not turned for {STALE_S:g} s: ending", file=sys.stderr, flush=True)

@@ -34,6 +34,12 @@ from domain.ids import uuid7
 from plumbing.push_metrics import CLOSED, CONNECTIONS, Closed
 
 TICK_S = 1.0 / SLOTS
+FEW = 2_000
+"""So many devices and fewer are looked after in some milliseconds: then a node wakes up less often for them."""
+
+FEW_TICKS = 5
+"""Ticks that such a node makes in one go: each device still has its turn once a second."""
+
 WAVE_S = 0.1
 WAVES = 100
 """A node that leaves asks a hundredth of its devices at a time: 10 % a second."""
@@ -94,9 +100,8 @@ class Node:
         for batches in self._batches():
             batches.open()
         self.reporting.open()
-        self._rounds.every(TICK_S, self._tick, "ticks")
-        self._rounds.every(1.0, self._count, "counts")
-        self._rounds.every(1.0, self.herald.settle, "contests")
+        self._rounds.every(self._until_tick, self._tick, "ticks")
+        self._rounds.every(1.0, self._each_second, "seconds")
         self._rounds.every(BEAT_S, self.herald.beat, "beats")
         self._rounds.every(POLL_S, self._mailroom.poll, "polls")
         self._rounds.every(REFRESH_S, self._origins.refresh, "origins")
@@ -195,13 +200,22 @@ class Node:
     async def _touch(self, devices: Sequence[UUID]) -> None:
         await touch_last_seen(self._ways.pool, list(devices))
 
-    async def _tick(self) -> None:
-        self._slot = (self._slot + 1) % SLOTS
-        self.connections.tick(self._slot, time.monotonic())
+    def _until_tick(self) -> float:
+        return TICK_S * self._ticks_at_once()
 
-    async def _count(self) -> None:
+    def _ticks_at_once(self) -> int:
+        return FEW_TICKS if len(self.connections) <= FEW else 1
+
+    async def _tick(self) -> None:
+        now = time.monotonic()
+        for _ in range(self._ticks_at_once()):
+            self._slot = (self._slot + 1) % SLOTS
+            self.connections.tick(self._slot, now)
+
+    async def _each_second(self) -> None:
         self._tally.flush()
         CONNECTIONS.set(self.connections.devices)
+        await self.herald.settle()
 
     def _batches(self) -> tuple[Batches[Any], ...]:
         return (self._greetings, self._logins, self._reads, self._goodbyes, self._ghosts, self._seen)

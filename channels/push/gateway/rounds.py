@@ -16,8 +16,9 @@ class Rounds:
     def __init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
 
-    def every(self, period_s: float, work: Callable[[], Awaitable[None]], name: str) -> None:
-        """Do this from now on; a round that takes longer than its period puts off the next one."""
+    def every(self, period_s: float | Callable[[], float], work: Callable[[], Awaitable[None]], name: str) -> None:
+        """Do this from now on; a round that takes longer than its period puts off the next one. The period may be
+        asked for before each."""
         self._tasks.append(asyncio.create_task(_repeat(period_s, work, name), name=name))
 
     @property
@@ -34,7 +35,7 @@ class Rounds:
         self._tasks.clear()
 
 
-async def _repeat(period_s: float, work: Callable[[], Awaitable[None]], name: str) -> None:
+async def _repeat(period_s: float | Callable[[], float], work: Callable[[], Awaitable[None]], name: str) -> None:
     loop = asyncio.get_running_loop()
     while True:
         begun = loop.time()
@@ -44,4 +45,5 @@ async def _repeat(period_s: float, work: Callable[[], Awaitable[None]], name: st
             log.warning("gateway.round_failed", round=name, error=str(error))
         except Exception:
             log.exception("gateway.round_broken", round=name)
-        await asyncio.sleep(max(0.0, begun + period_s - loop.time()))
+        until_s = begun + (period_s if isinstance(period_s, float) else period_s())
+        await asyncio.sleep(max(0.0, until_s - loop.time()))
