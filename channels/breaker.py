@@ -58,6 +58,8 @@ class Breaker:
             fail_max=CONSECUTIVE_FAILURES, reset_timeout=_NEVER_S, throw_new_error_on_trip=False, name=provider
         )
         self._window: deque[tuple[float, bool]] = deque()
+        self._failures = 0
+        """In the window."""
         self._open_s = FIRST_OPEN_S
         self._trial_due_s = 0.0
         self._trial_runs = False
@@ -114,8 +116,9 @@ class Breaker:
             return
         now_s = self._clock()
         self._window.append((now_s, has_failed))
+        self._failures += has_failed
         while self._window[0][0] < now_s - WINDOW_S:
-            self._window.popleft()
+            self._failures -= self._window.popleft()[1]
         self._tell(has_failed)
         if self._circuit.current_state != pybreaker.STATE_CLOSED or self._share_is_bad():
             self._open()
@@ -139,8 +142,7 @@ class Breaker:
             return
 
     def _share_is_bad(self) -> bool:
-        failures = sum(has_failed for _, has_failed in self._window)
-        return len(self._window) >= MIN_CALLS and failures >= FAILURE_SHARE * len(self._window)
+        return len(self._window) >= MIN_CALLS and self._failures >= FAILURE_SHARE * len(self._window)
 
     def _open(self) -> None:
         self._circuit.open()
@@ -159,6 +161,7 @@ class Breaker:
         self._epoch += 1
         self._trial_runs = False
         self._window.clear()
+        self._failures = 0
 
 
 class _Failed(Exception):  # never leaves this file: it only carries a verdict into pybreaker

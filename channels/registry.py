@@ -68,6 +68,8 @@ class Channels:
             return await _answer_all(port, slice_)
         if mode is Mode.TEST:
             return list(await asyncio.gather(*(_answer(port, outgoing) for outgoing in slice_)))
+        if len(slice_) == 1:  # most are: a task for each would cost more than it does
+            return [await self._guarded(channel, port, slice_[0])]
         return list(await asyncio.gather(*(self._guarded(channel, port, outgoing) for outgoing in slice_)))
 
     async def _guarded(self, channel: Channel, port: ChannelPort, outgoing: Outgoing) -> Outcome:

@@ -72,6 +72,8 @@ class SmtpChannel:
 
     async def send(self, slice_: Sequence[Outgoing]) -> list[Outcome]:
         """Send all side by side; outcomes stand in the order of the slice."""
+        if len(slice_) == 1:
+            return [await self._send_one(slice_[0])]
         return list(await asyncio.gather(*(self._send_one(outgoing) for outgoing in slice_)))
 
     async def _send_one(self, outgoing: Outgoing) -> Outcome:

@@ -8,7 +8,7 @@ import re
 from binascii import b2a_base64, b2a_qp
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
-_LONG_LINE = re.compile(rb"[^\r\n]{79}")
+_LINE_BYTES = 78
 """RFC 5322, 2.1.1: lines should have at most 78 characters; longer ones are folded by an encoding."""
 
 _PLAIN_SUBJECT = 66
@@ -57,7 +57,8 @@ def _pieces(subject: str) -> list[bytes]:
 
 def _part(subtype: bytes, words: str) -> bytes:
     """One body with its headers. It ends with a line end, as it is said to SMTP."""
-    raw = _LINE_END.sub(b"\r\n", words.encode())
+    raw = words.encode()
+    raw = _LINE_END.sub(b"\r\n", raw) if b"\r" in raw else raw.replace(b"\n", b"\r\n")
     if not raw.endswith(b"\r\n"):
         raw += b"\r\n"
     how, encoded = _encoded(raw)
@@ -67,7 +68,7 @@ def _part(subtype: bytes, words: str) -> bytes:
 
 
 def _encoded(raw: bytes) -> tuple[bytes, bytes]:
-    if raw.isascii() and not _LONG_LINE.search(raw):
+    if raw.isascii() and max(map(len, raw.split(b"\r\n"))) <= _LINE_BYTES:
         return b"7bit", raw
     quoted = b2a_qp(raw, istext=True)
     if len(quoted) * 3 <= len(raw) * 4:

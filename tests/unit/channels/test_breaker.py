@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from random import Random
 
 import pytest
 
 from channels.base import Outcome, Sent
-from channels.breaker import FIRST_OPEN_S, LONGEST_OPEN_S, Breaker, BreakerState
+from channels.breaker import FIRST_OPEN_S, LONGEST_OPEN_S, MIN_CALLS, WINDOW_S, Breaker, BreakerState
 from domain.errors import Ambiguous, CircuitOpen, NotSent, Permanent, RecipientGone, Throttled, Transient
 from domain.reasons import Reason
 
@@ -99,6 +100,26 @@ async def test_a_few_failures_among_many_successes_do_not_open_it(breaker: Break
         await breaker.call(answering(DOWN if number % 3 == 0 else SENT))
 
     assert state_of(breaker) is BreakerState.CLOSED
+
+
+@pytest.mark.parametrize("seed", range(100))
+async def test_it_opens_when_half_of_the_last_ten_seconds_failed_or_five_in_a_row(seed: int) -> None:
+    rng = Random(seed)
+    calls = [(rng.choice((0.1, 0.5, 0.9, 6.0)), rng.random() < 0.35) for _ in range(100)]
+    time = Time()
+    breaker = Breaker("fake", clock=time, jitter=lambda low, _high: low)
+    seen: list[tuple[float, bool]] = []
+    for pause_s, is_down in calls:
+        time.now_s += pause_s
+        await breaker.call(answering(DOWN if is_down else SENT))
+        seen.append((time.now_s, is_down))
+
+        lately = [was_down for at, was_down in seen if at >= time.now_s - WINDOW_S]
+        in_a_row = len(seen) >= 5 and all(was_down for _, was_down in seen[-5:])
+        is_bad = in_a_row or (len(lately) >= MIN_CALLS and sum(lately) * 2 >= len(lately))
+        assert (breaker.state is BreakerState.CLOSED) is not is_bad
+        if is_bad:
+            break
 
 
 async def test_failures_of_long_ago_are_forgotten(breaker: Breaker, time: Time) -> None:

@@ -1,5 +1,6 @@
 """Pace, blips, scripts and the registry's door: what stands between a worker and a provider."""
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -8,7 +9,7 @@ from channels.base import Blip, Outcome, Outgoing, Sent
 from channels.breaker import BreakerState
 from channels.pace import Pace
 from channels.registry import Channels, open_channels
-from channels.retry import past_blips
+from channels.retry import MAX_TOTAL_S, past_blips
 from channels.scripts import Scene, Script, scene_of
 from channels.simulated import SimulatedChannel
 from domain.errors import Ambiguous, CircuitOpen, NotSent, Throttled, Transient
@@ -68,6 +69,17 @@ async def test_a_blip_that_lasts_is_answered_as_it_is_after_three_tries() -> Non
 
     assert await past_blips(port.answer) is BLIP
     assert port.calls == 3
+
+
+async def test_a_blip_that_took_longer_than_all_tries_may_is_not_tried_again() -> None:
+    port = Scripted(BLIP)
+
+    async def send() -> Outcome:
+        await asyncio.sleep(MAX_TOTAL_S + 0.01)
+        return await port.answer()
+
+    assert await past_blips(send) is BLIP
+    assert port.calls == 1
 
 
 @pytest.mark.parametrize("outcome", [Ambiguous(Reason.PROVIDER_SILENT), Transient(Reason.PROVIDER_UNAVAILABLE), SENT])
