@@ -60,6 +60,7 @@ class Duty(StrEnum):
     DEVICES = "devices"
     MAILBOX = "mailbox"
     PLAN = "plan"
+    ERASURE = "erasure"
 
 
 class SweepOutcome(StrEnum):

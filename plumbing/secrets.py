@@ -28,12 +28,18 @@ class Seal:
             raise ValueError("CARILLON_SECRET_KEY must have at least 32 bytes")
         self._address_key = blake2b(secret_key.encode(), digest_size=32, person=b"address").digest()
         self._token_key = blake2b(secret_key.encode(), digest_size=32, person=b"token").digest()
+        self._subject_key = blake2b(secret_key.encode(), digest_size=32, person=b"subject").digest()
         self._device_key = blake2b(secret_key.encode(), digest_size=32, person=b"device").digest()
 
     def address_key(self, tenant: UUID, channel: Channel, address: str) -> UUID:
         """128 bits by which an address can be found, also after it was erased."""
         text = b"\0".join((tenant.bytes, channel.encode(), address.encode()))
         return UUID(bytes=blake2b(text, digest_size=16, key=self._address_key).digest())
+
+    def subject_key(self, tenant: UUID, user: str) -> UUID:
+        """128 bits by which the erasure of a user can be found, though nothing else of the user is left."""
+        text = b"\0".join((tenant.bytes, b"user", user.encode()))
+        return UUID(bytes=blake2b(text, digest_size=16, key=self._subject_key).digest())
 
     def token_hash(self, token: str) -> bytes:
         """32 bytes by which a device's token is known, whatever the app; the token itself is kept nowhere.

@@ -1,9 +1,10 @@
-"""Known recipients in Redis, for five minutes, without addresses; a newer version is never replaced by an older one.
+"""Known recipients in Redis, for five minutes, without names or addresses; the newest version stays.
 
 A hint only: who uses an entry compares its version with PostgreSQL's.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import blake2b
 from uuid import UUID
 
@@ -53,8 +54,8 @@ def user_key(tenant: UUID, external_id: str) -> str:
 
 
 def encode(known: KnownRecipient) -> bytes:
-    """The entry's bytes, its version in front where Lua can read it."""
-    return b"%d:" % known.version + _encoder.encode(known)
+    """The entry's bytes, its version in front where Lua can read it. It names nobody: no gate asks for names."""
+    return b"%d:" % known.version + _encoder.encode(replace(known, name=None, external_id=None))
 
 
 def decode(blob: bytes) -> KnownRecipient | None:

@@ -1,4 +1,5 @@
-"""Users as the API keeps them: written whole, read, erased. The accept path's writes are in `preferences.contacts`.
+"""Users as the API keeps them: written whole and read. The accept path's writes are in `preferences.contacts`, and
+their end in `preferences.erasures`.
 
 Every change raises the user's version; after the call the caller deletes `preferences.cache.user_key(tenant, user)`.
 """
@@ -46,7 +47,6 @@ kept AS (
 SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM kept)
 """
 _BUMP = "UPDATE users SET version = version + 1, updated_at = now() WHERE tenant_id = $1 AND external_id = $2"
-_ERASE = "DELETE FROM users WHERE tenant_id = $1 AND external_id = $2 RETURNING id"
 
 Source: TypeAlias = asyncpg.Connection | asyncpg.Pool
 
@@ -106,15 +106,6 @@ async def get_user(source: Source, tenant: UUID, external_id: str) -> User | Non
     with postgres_errors():
         row = await source.fetchrow(_GET, tenant, external_id, Channel.EMAIL.code, Channel.SMS.code)
     return _user(row) if row is not None else None
-
-
-async def erase_user(pool: asyncpg.Pool, tenant: UUID, external_id: str) -> bool:
-    """Forget the user with addresses, preferences and their history; suppressions stay, as hashes. Unavailable.
-
-    What still waits for this user will not be sent. Whether there was one.
-    """
-    async with borrow(pool) as conn:
-        return await conn.fetchval(_ERASE, tenant, external_id) is not None
 
 
 def _addresses(facts: Facts) -> tuple[tuple[Channel, str | None], ...]:

@@ -26,7 +26,8 @@ from plumbing.side_door import open_door
 from preferences.categories import Categories
 from workers.device_duties import DeviceDuties
 from workers.duties import Duties
-from workers.leader import Leader
+from workers.leader import Leader, Turn
+from workers.people_duties import PeopleDuties
 from workers.policies import Policies
 
 
@@ -78,8 +79,12 @@ def _leaders(resources: Resources, publisher: Publisher) -> tuple[Leader, Leader
     url = resources.settings.need("database_url")
     return (
         Leader(url, duties.urgent(), name="scheduler", owner=owner),
-        Leader(url, [*duties.counting(), *_device_duties(resources).turns()], name="counting", owner=owner),
+        Leader(url, _unhurried(resources, duties), name="counting", owner=owner),
     )
+
+
+def _unhurried(resources: Resources, duties: Duties) -> list[Turn]:
+    return [*duties.counting(), *_device_duties(resources).turns(), *PeopleDuties().turns()]
 
 
 def _device_duties(resources: Resources) -> DeviceDuties:

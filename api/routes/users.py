@@ -1,25 +1,21 @@
-"""Users: written whole, read, erased."""
+"""Users: written whole, read, exported, erased."""
 
-from functools import partial
 from typing import Annotated
-from uuid import UUID
 
-import asyncpg
 import msgspec
 from fastapi import Path
 from pydantic import AfterValidator
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
-from api import registry
+from api import erasing, exporting
 from api.dependencies import Reader, TheHouse, UsersKey
 from api.errors import not_found
 from api.routing import router
+from api.schemas.exports import UserExport
 from api.schemas.people import MAX_ATTRIBUTES_BYTES, UserAsked, UserTold
 from api.shape import fault_of_user
-from channels.push.changes import leave_user
-from channels.push.devices import Touched
 from domain.errors import Fault, RequestRefused
-from preferences import owners, users
+from preferences import users
 from preferences.cache import user_key
 from preferences.users import Facts, User
 
@@ -58,23 +54,26 @@ async def get_user(house: TheHouse, key: Reader, user: UserInPath) -> UserTold:
     return _told(found)
 
 
+@ROUTER.get("/{user}/export", summary="All that is known of a user", response_model=UserExport)
+async def export_user(house: TheHouse, key: UsersKey, user: UserInPath) -> Response:
+    """One document, streamed: addresses, choices and their history, devices, and everything that was ever sent, with
+    its words and what became of it. It is read while it is sent: what changes meanwhile may be in it or not."""
+    subject = await exporting.find(house, key.tenant_id, user)
+    if subject is None:
+        raise not_found("user")
+    name = {"content-disposition": 'attachment; filename="export.json"'}
+    return StreamingResponse(exporting.stream(house, subject), media_type="application/json", headers=name)
+
+
 @ROUTER.delete("/{user}", status_code=204, response_class=Response, summary="Erase a user")
 async def erase_user(house: TheHouse, key: UsersKey, user: UserInPath) -> Response:
-    """Addresses, preferences and their history are gone; suppressions stay, as hashes. 404 when there was none.
-
-    Its devices stay without a user, and what waited for them on its behalf is cancelled.
-    """
-    await registry.write(house, partial(_leave_devices, tenant=key.tenant_id, user=user, actor=key.prefix))
-    was_there = await users.erase_user(house.hot_pool, key.tenant_id, user)
-    await house.cache.delete([user_key(key.tenant_id, user)])
-    if not was_there:
+    """Addresses, choices and their history are gone with the answer, and so are words, answers and evidence of what was
+    sent, where that is little; else the rest follows within minutes. Ids, statuses and counts stay, and suppressions as
+    hashes. Its devices stay without a user, and what waited for it is not sent. `GET /api/v1/erasures` has the proof.
+    404 when there was none."""
+    if not await erasing.erase(house, key, user):
         raise not_found("user")
     return Response(status_code=204)
-
-
-async def _leave_devices(conn: asyncpg.Connection, *, tenant: UUID, user: str, actor: str) -> tuple[None, Touched]:
-    found = await owners.find(conn, tenant, user)
-    return None, await leave_user(conn, tenant, found, actor=actor) if found is not None else Touched()
 
 
 def _told(user: User) -> UserTold:

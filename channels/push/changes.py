@@ -1,14 +1,14 @@
-"""A server changes a device without its token: whose it is, and what is known of it."""
+"""A server changes a device without its token: whose it is, and what is known of it; or takes all from a user."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
-from channels.push import audit
+from channels.push import audit, topics
 from channels.push.audit import Entry
 from channels.push.devices import Touched
 from channels.push.vacating import vacate
@@ -70,12 +70,23 @@ async def change(
     return touched
 
 
-async def leave_user(conn: asyncpg.Connection, tenant: UUID, user_id: UUID, *, actor: str) -> Touched:
-    """Take all devices from a user who is to be erased, with what waits for them and what they told of themselves."""
+@dataclass(slots=True)
+class Left:
+    """What a user's devices left behind: what was touched, and how many devices, letters and subscriptions it was."""
+
+    touched: Touched = field(default_factory=Touched)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+async def leave_user(conn: asyncpg.Connection, tenant: UUID, user_id: UUID, *, actor: str) -> Left:
+    """Take all devices from a user who is to be erased, with what waits for them, what they subscribed to and what they
+    told of themselves."""
     ids = [row["id"] for row in await conn.fetch(_OF_USER, tenant, user_id)]
     touched = Touched()
+    counts = {"devices": len(ids), "mailbox": 0, "topic_subscriptions": 0}
     if ids:
-        await vacate(conn, ids)
+        counts["mailbox"] = await vacate(conn, ids)
+        counts["topic_subscriptions"] = await topics.leave_all(conn, ids)
         rows = await conn.fetch(_LEAVE, ids)
         for row in rows:
             touched.add(row["token_hash"])
@@ -84,4 +95,4 @@ async def leave_user(conn: asyncpg.Connection, tenant: UUID, user_id: UUID, *, a
             conn,
             [Entry(tenant, row["bundle_id"], operation, actor, row["id"], row["token_hash"], reason) for row in rows],
         )
-    return touched
+    return Left(touched, counts)

@@ -46,6 +46,10 @@ _UNSUBSCRIBE = """
 DELETE FROM topic_subscriptions s USING devices d
 WHERE d.id = s.device_id AND d.tenant_id = $1 AND s.topic = $2 AND s.device_id = ANY ($3::uuid[]) RETURNING s.device_id
 """
+_LEAVE_ALL = """
+WITH gone AS (DELETE FROM topic_subscriptions WHERE device_id = ANY ($1::uuid[]) RETURNING 1)
+SELECT count(*)::int FROM gone
+"""
 _KNOWN = "SELECT id FROM devices WHERE tenant_id = $1 AND id = ANY ($2::uuid[])"
 _ONE = """
 SELECT topic, subscribed_at FROM topic_subscriptions WHERE tenant_id = $1 AND device_id = $2 AND topic = $3
@@ -139,6 +143,12 @@ async def unsubscribe(
     removed = {row["device_id"] for row in await conn.fetch(_UNSUBSCRIBE, tenant, topic, wanted)}
     known = {row["id"] for row in await conn.fetch(_KNOWN, tenant, wanted)}
     return removed, set(wanted) - known
+
+
+async def leave_all(conn: asyncpg.Connection, device_ids: Sequence[UUID]) -> int:
+    """Take devices off every topic; how many subscriptions that were."""
+    count: int = await conn.fetchval(_LEAVE_ALL, sorted(device_ids))
+    return count
 
 
 async def of_device(

@@ -11,7 +11,8 @@ from domain.reasons import Reason
 from tracking.ending import End, end
 
 
-async def vacate(conn: asyncpg.Connection, device_ids: Sequence[UUID]) -> None:
-    """Empty these devices' mailboxes in the caller's transaction, which holds the devices' locks."""
+async def vacate(conn: asyncpg.Connection, device_ids: Sequence[UUID]) -> int:
+    """Empty these devices' mailboxes in the caller's transaction, which holds the devices' locks; how many letters."""
     purged = await mailbox.purge(conn, device_ids)
     await end(conn, [End(delivery, DeliveryStatus.CANCELLED, Reason.DEVICE_GONE) for delivery in purged])
+    return len(purged)

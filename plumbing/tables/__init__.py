@@ -7,7 +7,7 @@ partitioned by month of their id and carry no foreign keys (docs/decisions/0004)
 from plumbing.tables.base import METADATA
 from plumbing.tables.journey import dedupe, deliveries, events, idempotency, notifications, outbox
 from plumbing.tables.operations import dead_letters, delivery_counts, holds, leader
-from plumbing.tables.people import contacts, preference_history, preferences, suppressions, users
+from plumbing.tables.people import contacts, erasures, preference_history, preferences, suppressions, users
 from plumbing.tables.push import (
     apns_keys,
     apps,
@@ -34,6 +34,7 @@ __all__ = [
     "deliveries",
     "delivery_counts",
     "devices",
+    "erasures",
     "events",
     "feedback",
     "holds",

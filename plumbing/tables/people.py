@@ -1,4 +1,4 @@
-"""Who receives: users and their addresses, what they allow, and whom nobody may write to any more."""
+"""Who receives: users and their addresses, what they allow, whom nobody may write to any more, and who was erased."""
 
 from sqlalchemy import (
     BigInteger,
@@ -98,4 +98,23 @@ suppressions = Table(
     Column("expires_at", Moment),
     UniqueConstraint("address_key", "category"),
     Index("ix_suppressions_tenant_id_id", "tenant_id", "id"),
+)
+
+erasures = Table(
+    "erasures",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
+    Column("user_id", Uuid, nullable=False, unique=True, comment="an id that nobody bears any more"),
+    Column("subject_key", Uuid, nullable=False, comment="128-bit keyed hash of tenant and the tenant's own id"),
+    Column("actor", Text, nullable=False, comment="prefix of the key that asked for it"),
+    Column("asked_at", Moment, nullable=False),
+    Column("due_at", Moment, nullable=False, comment="go on, or look again, from then on"),
+    Column("looks", SmallInteger, nullable=False, server_default=text("0"), comment="walks over the past that ended"),
+    Column("cursor", Uuid, comment="the last notification of this walk"),
+    Column("emptied_at", Moment, comment="the first walk ended: the past holds nothing of the person"),
+    Column("closed_at", Moment, comment="the last walk ended: nothing was added since by what was under way"),
+    Column("counts", JSONB, nullable=False, server_default=text("'{}'"), comment="rows that were emptied, by table"),
+    Index("ix_erasures_due", "due_at", postgresql_where=text("closed_at IS NULL")),
+    Index("ix_erasures_tenant_id_id", "tenant_id", "id"),
 )

@@ -19,6 +19,9 @@ from tests.integration.api.doors import FakeBatcher, KeyRing, make_house
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DOCUMENT: dict[str, Any] = describe(create_app(make_house(FakeBatcher(), KeyRing())))
+READING_MORE = {("/api/v1/users/{user}/export", "get"): Scope.USERS}
+"""What shows more than others may read."""
+
 KEYLESS = {"recipients", "providers", "operation"}
 
 
@@ -55,9 +58,14 @@ def test_every_operation_needs_a_scope_unless_it_is_for_those_without_keys() -> 
 
 def test_reading_needs_read_and_writing_does_not() -> None:
     for path, method, operation in operations():
-        if operation["security"]:
+        if operation["security"] and (path, method) not in READING_MORE:
             is_reading = operation["security"][0]["key"] == [Scope.READ]
             assert is_reading is (method == "get"), (method, path)
+
+
+def test_what_shows_a_whole_person_needs_more_than_read() -> None:
+    for (path, method), scope in READING_MORE.items():
+        assert DOCUMENT["paths"][path][method]["security"] == [{"key": [scope]}]
 
 
 def test_every_error_has_the_one_form() -> None:

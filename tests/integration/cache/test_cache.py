@@ -35,7 +35,7 @@ async def frozen() -> AsyncIterator[Cache]:
 def known(version: int, *, unsubscribed: bool = False) -> KnownRecipient:
     contacts = {Channel.EMAIL: UUID(int=1)}
     return KnownRecipient(
-        UUID(int=3), "ada", version, "fr", None, "Ada", contacts, Preferences(unsubscribed=unsubscribed)
+        UUID(int=3), None, version, "fr", None, None, contacts, Preferences(unsubscribed=unsubscribed)
     )
 
 

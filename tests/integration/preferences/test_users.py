@@ -1,14 +1,16 @@
 """Users as the API writes them, and the categories of a tenant."""
 
 from dataclasses import replace
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 
+from domain.clock import utc_now
 from domain.lanes import Channel
 from domain.notification import Recipient
 from plumbing.secrets import Seal
-from preferences import users
+from preferences import erasures, users
 from preferences.categories import SHIPPED, Categories
 from preferences.model import Kind
 from preferences.users import Facts
@@ -49,8 +51,10 @@ async def test_a_moved_address_alone_raises_the_version(hot_pool: asyncpg.Pool, 
 async def test_an_erased_user_leaves_no_address_behind(hot_pool: asyncpg.Pool, seal: Seal, tenant: UUID) -> None:
     await users.put_user(hot_pool, seal, tenant, "b", FACTS)
 
-    assert not await users.erase_user(hot_pool, uuid4(), "b")
-    assert await users.erase_user(hot_pool, tenant, "b")
+    async with hot_pool.acquire() as conn, conn.transaction():
+        facts: dict[str, Any] = {"actor": "cn_live_test", "now": utc_now(), "counts": {}}
+        assert await erasures.begin(conn, seal, uuid4(), "b", **facts) is None
+        assert await erasures.begin(conn, seal, tenant, "b", **facts) is not None
 
     assert await users.get_user(hot_pool, tenant, "b") is None
     assert await hot_pool.fetchval("SELECT count(*) FROM contacts WHERE tenant_id = $1", tenant) == 0
