@@ -13,7 +13,7 @@ from typing import IO
 from ops.stack.parts import NotStarted
 from ops.stack.unit import Unit
 
-_POLL_S = 0.1
+_POLL_S = 0.25
 _FIRST_BACKOFF_S = 0.2
 _LONGEST_BACKOFF_S = 10.0
 _HEALTHY_AFTER_S = 10.0
