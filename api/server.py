@@ -7,7 +7,7 @@ cannot be parsed (two framings at once, for one) in the form of all our errors.
 import asyncio
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -31,6 +31,7 @@ KEEP_ALIVE_S = 65
 GRACE_S = 25
 BACKLOG = 2048
 MAX_CONNECTIONS = 4096
+TICK_S = 1.0
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -150,16 +151,29 @@ def listen(host: str, port: int, *, settings: str = "CARILLON_API_HOST, CARILLON
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server without its signals: it would end the process before the rest of the role is closed."""
+    """uvicorn's server without its signals: it would end the process before the rest of the role is closed.
+
+    And without its ten looks a second whether it should end: it is told, and sees to the date of answers each second.
+    """
+
+    def __init__(self, config: uvicorn.Config, stop: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stop = stop
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def main_loop(self) -> None:
+        while not (self._stop.is_set() or await self.on_tick(0)):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self._stop.wait()
+
 
 async def serve(app: ASGIApp, listener: socket.socket, stop: asyncio.Event) -> None:
     """Serve until `stop` is set, then let requests under way end within GRACE_S."""
-    server = _Server(configure(app))
+    server = _Server(configure(app), stop)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
