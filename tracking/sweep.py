@@ -52,6 +52,7 @@ _SENT = DeliveryStatus.SENT
 Policy = Callable[[UUID, str], Awaitable[str]]
 """What a tenant's category says of attempts without outcome: `retry` or `hold`."""
 
+_IS_ANY_DUE = "SELECT EXISTS (SELECT 1 FROM outbox o WHERE o.published_at IS NOT NULL AND o.watch_at <= now())"
 _WATCHED = """
 SELECT o.id, o.tenant_id, o.channel, o.priority, o.delivery_ids, o.published_at, now() AS now
 FROM outbox o WHERE o.published_at IS NOT NULL AND o.watch_at <= now()
@@ -148,6 +149,12 @@ def judge(
         return Verdict.WAIT, expected_at
     is_lost = is_drained or published_at <= now - _LOST_AFTER
     return (Verdict.AGAIN if is_lost else Verdict.WAIT), now + _MARGIN
+
+
+async def is_any_due(conn: asyncpg.Connection) -> bool:
+    """Whether a sweep would find an envelope to look at."""
+    found: bool = await conn.fetchval(_IS_ANY_DUE)
+    return found
 
 
 async def sweep(conn: asyncpg.Connection, *, limit: int, drained: Collection[Lane], policy: Policy) -> SweepReport:

@@ -86,20 +86,30 @@ class Leader:
             conn.terminate()
 
     async def _beat(self, conn: asyncpg.Connection) -> bool:
-        """Renew the lease and do what is due, the lease renewed before each duty; whether some of it is not done."""
+        """Renew the lease, once more before each further duty that is due; whether some of it is not done."""
         has_more = False
+        epoch = await self._renewed(conn)
+        is_fresh = True
         for turn in self._turns:
-            self.turned_s = time.monotonic()
-            epoch = await self._lead(conn)
-            self.is_leading = epoch is not None
+            if turn.due_s > time.monotonic():
+                continue  # a lease is a write, and most looks find little to do
+            if not is_fresh:
+                epoch = await self._renewed(conn)
             if epoch is None:
                 return False
-            if turn.due_s <= time.monotonic():
-                turn.due_s = time.monotonic() + turn.every_s
-                if await self._do(conn, turn, epoch):
-                    turn.due_s = 0.0
-                    has_more = True
+            is_fresh = False
+            turn.due_s = time.monotonic() + turn.every_s
+            if await self._do(conn, turn, epoch):
+                turn.due_s = 0.0
+                has_more = True
         return has_more
+
+    async def _renewed(self, conn: asyncpg.Connection) -> int | None:
+        """The epoch, or None: noted for who asks whether we lead, and when we last looked."""
+        self.turned_s = time.monotonic()
+        epoch = await self._lead(conn)
+        self.is_leading = epoch is not None
+        return epoch
 
     async def _lead(self, conn: asyncpg.Connection) -> int | None:
         """The epoch, or None while another one leads, or takes the lead at this moment."""

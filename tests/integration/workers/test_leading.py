@@ -14,7 +14,7 @@ import pytest
 from domain.clock import utc_now
 from domain.delivery import DeliveryStatus
 from domain.ids import first_id_at, uuid7
-from domain.lanes import DECLARED_CHANNELS, Lane
+from domain.lanes import DECLARED_CHANNELS
 from fanout.relay import Relay
 from plumbing.broker.envelope import Envelope
 from plumbing.metrics import Duty
@@ -173,29 +173,6 @@ async def test_a_full_sweep_is_followed_by_the_next_at_once(stage: Stage, tenant
 
     pauses_s = [begun - ended for begun, ended in zip(begun_s[1:], ended_s, strict=False)]
     assert max(pauses_s[:2]) < BEAT_S / 2
-
-
-async def test_no_transaction_is_open_while_the_broker_is_asked(stage: Stage, tenant: UUID) -> None:
-    asked = asyncio.Event()
-
-    class Slow(Duties):
-        async def drained_lanes(self) -> list[Lane]:
-            assert not begun
-            asked.set()
-            return []
-
-    begun = []
-
-    @asynccontextmanager
-    async def led() -> AsyncIterator[asyncpg.Connection]:
-        begun.append(True)
-        async with stage.pool.acquire() as conn:
-            yield conn
-
-    await Slow(stage.publisher, retry, 13).sweep(led)
-
-    assert asked.is_set()
-    assert begun == [True]
 
 
 async def test_a_month_is_made_though_an_old_one_cannot_be_dropped(
