@@ -115,8 +115,10 @@ async def send_one(request: Asked, house: House) -> Told:
 
 def tell(accepted: Accepted, more: dict[str, Any] | None = None) -> Told:
     """The 202 of one notification, with `more` in its body: where it is found, what its key has left."""
-    body = accepted.answer() | (more or {})
-    headers = {"location": f"{PATH}/{body['id']}"}
+    body = accepted.answer()
+    if more:
+        body |= more
+    headers = {"location": f"{PATH}/{accepted.id}"}
     if accepted.limit is not None:
         headers |= accepted.limit.headers(KEY_POLICY)
     if accepted.replayed:

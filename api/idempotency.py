@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from domain.errors import RequestRefused
+from domain.ids import uuid_of
 from domain.notification import Mode
 from fanout.cases import IdempotencyKey
 
@@ -31,7 +32,7 @@ def read_key(
     whose = b"\0".join((tenant_id.bytes, mode.encode(), text.encode()))
     key = blake2b(whose, digest_size=16, person=b"idempotency-key")
     fingerprint = blake2b(b"\0".join((method.encode(), path.encode(), _canonical(body))), digest_size=16)
-    return IdempotencyKey(UUID(bytes=key.digest()), UUID(bytes=fingerprint.digest()))
+    return IdempotencyKey(uuid_of(int.from_bytes(key.digest())), uuid_of(int.from_bytes(fingerprint.digest())))
 
 
 def _canonical(body: Any) -> bytes:
@@ -46,7 +47,7 @@ def unquote(header: str) -> str:
     text = header.strip(" \t")
     if len(text) >= 2 and text[0] == text[-1] == '"':
         text = text[1:-1]
-    if not 1 <= len(text) <= LONGEST_KEY or not all("!" <= character <= "~" for character in text):
+    if not 1 <= len(text) <= LONGEST_KEY or not (text.isascii() and text.isprintable() and " " not in text):
         detail = f"Idempotency-Key has 1 to {LONGEST_KEY} visible ASCII characters, without spaces"
         raise RequestRefused("invalid_idempotency_key", detail, 400)
     return text

@@ -62,12 +62,12 @@ class PlannedDelivery:
     until: datetime | None = None
 
     def answer(self) -> dict[str, Any]:
-        """The delivery as the API shows it in a 202."""
-        shown: dict[str, Any] = {"id": str(self.id), "channel": str(self.channel), "status": str(self.status)}
+        """The delivery as the API shows it in a 202; ids and words as they are, for an encoder that knows them."""
+        shown: dict[str, Any] = {"id": self.id, "channel": self.channel, "status": self.status}
         if self.channel is Channel.PUSH and self.address_id is not None:
-            shown["device_id"] = str(self.address_id)
+            shown["device_id"] = self.address_id
         if self.reason is not None:
-            shown["reason"] = str(self.reason)
+            shown["reason"] = self.reason
         if self.until is not None:
             shown["until"] = rfc3339(self.until)
         return shown
@@ -89,12 +89,12 @@ class Accepted:
     limit: Answer | None = field(default=None, compare=False)
 
     def answer(self) -> dict[str, Any]:
-        """The body of a 202."""
-        shown: dict[str, Any] = {"id": str(self.id), "status": str(self.status)}
+        """The body of a 202, as those of its deliveries."""
+        shown: dict[str, Any] = {"id": self.id, "status": self.status}
         if self.reason is not None:
-            shown["reason"] = str(self.reason)
+            shown["reason"] = self.reason
         if self.duplicate_of is not None:
-            shown["duplicate_of"] = str(self.duplicate_of)
+            shown["duplicate_of"] = self.duplicate_of
         shown["deliveries"] = [delivery.answer() for delivery in self.deliveries]
         return shown
 

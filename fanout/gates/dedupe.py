@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from domain.decision import Decision, Gate
+from domain.ids import uuid_of
 from fanout.cases import Case
 from fanout.gates.recipient import identity
 from fanout.gates.verdicts import wishes_window
@@ -56,7 +57,8 @@ def _dedupe_key(case: Case) -> UUID:
     sender = case.item.sender
     parts = (sender.tenant_id.bytes, sender.mode.encode(), _whom(case).bytes)
     words = (case.category.name.encode(), (case.request.dedupe_key or "").encode())
-    return UUID(bytes=blake2b(b"\0".join((*parts, *words)), digest_size=16, person=b"dedupe").digest())
+    digest = blake2b(b"\0".join((*parts, *words)), digest_size=16, person=b"dedupe").digest()
+    return uuid_of(int.from_bytes(digest))
 
 
 def _whom(case: Case) -> UUID:

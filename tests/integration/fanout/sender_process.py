@@ -11,6 +11,7 @@ import sys
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import structlog
 
 from domain.errors import RequestRefused
@@ -63,7 +64,7 @@ async def _submit(batcher: Batcher, item: Item) -> dict[str, Any]:
         accepted: Accepted = await batcher.submit(item)
     except Exception as error:  # the test looks at the name of whatever came
         return {"error": getattr(error, "reason", type(error).__name__)}
-    return {"replayed": accepted.replayed, **accepted.answer()}
+    return {"replayed": accepted.replayed, **msgspec.to_builtins(accepted.answer())}
 
 
 async def _submit_bulk(batcher: Batcher, items: list[Item], key: str) -> list[dict[str, Any]]:

@@ -44,7 +44,7 @@ async def test_a_user_gets_one_delivery_for_each_device_and_the_ordinals_go_on_o
     assert [each.address_id for each in accepted.deliveries[:3]] == devices[::-1]
     assert [each.channel for each in accepted.deliveries] == [*[Channel.PUSH] * 3, Channel.EMAIL]
     assert [each.id.int & 0xFFFF for each in accepted.deliveries] == [1, 2, 3, 4]
-    assert accepted.answer()["deliveries"][0]["device_id"] == str(devices[2])
+    assert accepted.answer()["deliveries"][0]["device_id"] == devices[2]
     assert {notification_of(each.id) for each in accepted.deliveries} == {accepted.id}
     envelope = await hot_pool.fetchval(
         "SELECT delivery_ids FROM outbox WHERE tenant_id = $1 AND channel = $2", tenant, Channel.PUSH.code
