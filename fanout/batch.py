@@ -160,8 +160,10 @@ class Batcher:
             else:
                 self._publish_beside(committed.at_once)
                 self._wait_for_twins(committed.waiting)
-                self._beside(remember(self._intake, committed))
-                self._beside(give_back(self._intake.limiter, batch.spent))
+                if any(committed.loaded):
+                    self._beside(remember(self._intake, committed))
+                if batch.spent.unused(everything=False):
+                    self._beside(give_back(self._intake.limiter, batch.spent))
                 return
 
     def _wait_for_twins(self, waiting: Sequence[Case]) -> None:

@@ -51,10 +51,16 @@ class Spent:
         """By tenant, the tokens that were spent on what will not be sent: `everything` when the batch was not kept."""
         back: defaultdict[UUID, list[Limit]] = defaultdict(list)
         for (case, channel), limit in self.limits.items():
-            sent = any(d.channel is channel and d.status is not DeliveryStatus.SUPPRESSED for d in case.deliveries)
-            if self.by_user[case][channel].allowed and (everything or not sent):
+            if (everything or not _is_sent(case, channel)) and self.by_user[case][channel].allowed:
                 back[case.tenant_id].append(Limit(limit.key, limit.per_s, limit.burst, -1))
         return back
+
+
+def _is_sent(case: Case, channel: Channel) -> bool:
+    for each in case.deliveries:  # noqa: SIM110  # a generator for each case costs more than the look
+        if each.channel is channel and each.status is not DeliveryStatus.SUPPRESSED:
+            return True
+    return False
 
 
 async def ask(
@@ -87,7 +93,10 @@ async def give_back(limiter: Limiter, spent: Spent, *, everything: bool = False)
 async def _ask_tenant(
     limiter: Limiter, policy: Policy, tenant: UUID, cases: Sequence[Case], spent: Spent, cost: int
 ) -> dict[Case, KnownRecipient]:
-    recipients = {case: recipient_cache.key(tenant, case.request.to) for case in cases if not case.request.to.is_inline}
+    slot = recipient_cache.slot_of(tenant)
+    recipients = {
+        case: recipient_cache.key(tenant, case.request.to, slot=slot) for case in cases if not case.request.to.is_inline
+    }
     read_keys = list(dict.fromkeys(recipients.values()))
     per_key: defaultdict[UUID, list[Case]] = defaultdict(list)
     per_user: defaultdict[str, list[tuple[Case, Channel]]] = defaultdict(list)
@@ -96,8 +105,8 @@ async def _ask_tenant(
             per_key[case.item.sender.key_id].append(case)
         if is_limited_per_user(case.item, case.category):
             for channel in case.channels:
-                per_user[_user_key(case, channel)].append((case, channel))
-    key_limits = [_key_limit(policy, tenant, key, cost, len(members)) for key, members in per_key.items()]
+                per_user[_user_key(case, channel, slot)].append((case, channel))
+    key_limits = [_key_limit(policy, slot, key, cost, len(members)) for key, members in per_key.items()]
     user_limits = [_user_limit(policy, name, cost, len(members)) for name, members in per_user.items()]
     values, answers = await limiter.look_up(read_keys, [*key_limits, *user_limits])
     for members, answer in zip(per_key.values(), answers[: len(key_limits)], strict=True):
@@ -124,20 +133,20 @@ def _apart(answer: Answer, times: int) -> Iterable[Answer]:
     return chain(repeat(passed, answer.passed), repeat(answer, times - answer.passed))
 
 
-def _key_limit(policy: Policy, tenant: UUID, key_id: UUID, cost: int, times: int) -> Limit:
-    return Limit(f"{{t:{tenant}}}:limit:key:{key_id.hex}", policy.key_per_s, policy.key_burst, cost, times)
+def _key_limit(policy: Policy, slot: str, key_id: UUID, cost: int, times: int) -> Limit:
+    return Limit(f"{slot}:limit:key:{key_id.hex}", policy.key_per_s, policy.key_burst, cost, times)
 
 
 def _user_limit(policy: Policy, key: str, cost: int, times: int) -> Limit:
     return Limit(key, policy.user_per_hour / 3600, policy.user_burst, cost, times)
 
 
-def _user_key(case: Case, channel: Channel) -> str:
+def _user_key(case: Case, channel: Channel, slot: str) -> str:
     """The recipient stands in the key as a hash: no address is ever a Redis key. Test sends spend nothing of live."""
-    to, tenant = case.request.to, case.tenant_id
+    to = case.request.to
     name = to.user or to.email or to.phone or (to.device_id.hex if to.device_id else "")
-    digest = blake2b(name.encode(), digest_size=16, key=tenant.bytes).hexdigest()
-    return f"{{t:{tenant}}}:limit:user:{case.item.sender.mode}:{channel}:{digest}"
+    digest = blake2b(name.encode(), digest_size=16, key=case.tenant_id.bytes).hexdigest()
+    return f"{slot}:limit:user:{case.item.sender.mode}:{channel}:{digest}"
 
 
 def _over_key_limit(policy: Policy, answer: Answer) -> RequestRefused:

@@ -9,6 +9,7 @@ never simply open.
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import groupby
 
 from domain.values import value
@@ -32,7 +33,7 @@ class Limit:
 
     @property
     def interval_us(self) -> int:
-        return max(1, round(1_000_000 / self.per_s))
+        return _interval_us(self.per_s)
 
     @property
     def window_s(self) -> int:
@@ -127,20 +128,20 @@ class Limiter:
         """
         if not read_keys and not limits:
             return [], []
+        kinds = list(map(_settings, limits))
         arguments: list[object] = [len(read_keys)]
-        for settings, run in groupby(limits, key=_settings):
+        for settings, run in groupby(kinds):
             arguments += (sum(1 for _ in run), *settings)
         reply = await self._cache.call(LOOK_UP, [*read_keys, *[limit.key for limit in limits]], arguments)
         if reply is None:
             return [None] * len(read_keys), [self._ask_local(limit) for limit in limits]
         values, verdicts = reply
-        said: dict[tuple[int, ...], Answer] = {}  # most limits of a batch say the same
+        said: dict[tuple[object, ...], Answer] = {}  # most limits of a batch say the same
         answers = []
-        for place, limit in enumerate(limits):
-            passed, ahead_us, missing_us = verdicts[3 * place : 3 * place + 3]
-            alike = (*_settings(limit), passed, ahead_us, missing_us)
+        for limit, kind, *verdict in zip(limits, kinds, verdicts[::3], verdicts[1::3], verdicts[2::3], strict=True):
+            alike = (kind, *verdict)
             if (answer := said.get(alike)) is None:
-                answer = said[alike] = _answer(limit, passed, ahead_us, missing_us)
+                answer = said[alike] = _answer(limit, *verdict)
             answers.append(answer)
         return [blob or None for blob in values] + [None] * (len(read_keys) - len(values)), answers
 
@@ -166,6 +167,11 @@ class Limiter:
         if passed < limit.times:
             missing = tat + step - now_us - limit.interval_us * limit.burst
         return _answer(limit, passed, max(0, int(tat - now_us)), int(missing))
+
+
+@lru_cache(maxsize=256)
+def _interval_us(per_s: float) -> int:
+    return max(1, round(1_000_000 / per_s))
 
 
 def _settings(limit: Limit) -> tuple[int, int, int, int]:

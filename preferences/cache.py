@@ -32,10 +32,18 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(KnownRecipient)
 
 
-def key(tenant: UUID, recipient: Recipient) -> str:
-    """Where a recipient is kept; the tenant is the hash tag. Ids, addresses and tokens are hashed."""
+def key(tenant: UUID, recipient: Recipient, *, slot: str | None = None) -> str:
+    """Where a recipient is kept; the tenant is the hash tag. Ids, addresses and tokens are hashed.
+
+    `slot` is that tag as it is written, for who asks for many.
+    """
     digest = blake2b(repr(_named(recipient)).encode(), digest_size=16, key=tenant.bytes).hexdigest()
-    return f"{{t:{tenant}}}:known:{digest}"
+    return f"{slot or slot_of(tenant)}:known:{digest}"
+
+
+def slot_of(tenant: UUID) -> str:
+    """What all keys of a tenant begin with, so that they lie together."""
+    return f"{{t:{tenant}}}"
 
 
 def _named(recipient: Recipient) -> tuple[str | None, ...]:
