@@ -26,6 +26,7 @@ from plumbing.health import Check
 from plumbing.secrets import Box, Seal
 from plumbing.settings import Settings
 from preferences.categories import Categories
+from preferences.model import KnownRecipient
 from templates.catalog import Catalog
 
 
@@ -46,8 +47,10 @@ class Submits(Protocol):
 class Peeks(Protocol):
     """Asks every gate and leaves nothing behind: `fanout.accept.peek`."""
 
-    async def __call__(self, item: Item, *, now: datetime) -> Case:
-        """The case with its decisions and planned deliveries. Raises RequestRefused, Unavailable."""
+    async def __call__(self, item: Item, *, now: datetime, known: KnownRecipient | None = None) -> Case:
+        """The case with its decisions and planned deliveries, for the recipient as it is today unless `known` is given.
+
+        Raises RequestRefused, Unavailable."""
         ...
 
 

@@ -143,6 +143,14 @@ _FORECAST: dict[str, Any] = {
     "at": _AT,
     "gates": [_GATE],
     "deliveries": [{"channel": "email", "device_id": None, "status": "queued", "reason": None, "until": None}],
+    "past": {
+        "notifications": [{"notification": _IN_FULL, "gates": [_GATE], "events": [_EVENT]}],
+        "before": None,
+        "after": None,
+        "preferences": _CHANGE,
+        "suppressions": [],
+        "unknown": ["limits, windows of duplicates and breakers of that time are not kept"],
+    },
 }
 
 EXAMPLES: dict[tuple[str, str], Example] = {

@@ -24,7 +24,7 @@ from fanout.gates import words
 from fanout.gates.dedupe import pass_dedupe
 from fanout.gates.idempotency import pass_idempotency
 from fanout.gates.recipient import Loaded, know_recipients
-from fanout.gates.verdicts import Judge
+from fanout.gates.verdicts import Judge, Told
 from fanout.plan import plan
 from fanout.quick import enter_quickly, may_be_quick
 from fanout.records import records
@@ -206,12 +206,19 @@ async def remember(intake: Intake, committed: Committed) -> None:
             await recipient_cache.put(intake.cache, tenant, known)
 
 
-async def peek(intake: Intake, item: Item, *, now: datetime) -> Case:
-    """Ask every gate about `item` and leave nothing behind: no row, no window, no token spent.
+async def peek(intake: Intake, item: Item, *, now: datetime, known: KnownRecipient | None = None) -> Case:
+    """Ask every gate about `item` and leave nothing behind: no row, no window, no token spent. With `known` the
+    recipient is that one, whatever is known today, and nothing is asked that only today can answer.
 
     The case returned carries decisions and deliveries. Raises what accept would refuse it with.
     """
     case = Case(item, notification_id(), asyncio.get_running_loop().create_future())
+    if known is not None:
+        await _read_words(intake, case, {})
+        case.recipient = known
+        Judge(now)(case, Told(None, {}))
+        plan(case)
+        return case
     batch = await look_up(intake, [case], free_of_charge=True)
     if case.is_open:
         with postgres_errors():

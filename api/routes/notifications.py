@@ -16,6 +16,7 @@ from channels.push import mailbox
 from channels.push.hints import withdraw
 from tracking import history, rollups
 from tracking.cancel import cancel
+from tracking.views import Explanation
 from tracking.walk import Filters
 
 ROUTER = router(PATH, tag="notifications")
@@ -80,6 +81,11 @@ async def explain_notification(house: TheHouse, key: Reader, notification_id: UU
     found = await history.explain(house.engine, key.tenant_id, notification_id)
     if found is None:
         raise not_found("notification")
+    return explained(found)
+
+
+def explained(found: Explanation) -> told.ExplanationTold:
+    """An explanation as the API shows it."""
     asked_at = {"at": found.notification.created_at}
     gates = msgspec.json.decode(found.notification.decisions)["gates"]
     return told.ExplanationTold(

@@ -31,7 +31,7 @@ async def list_suppressions(
     )
     more = len(found) > asked.limit
     shown = found[: asked.limit]
-    return SuppressionPage(items=[_told(each) for each in shown], next_cursor=str(shown[-1].id) if more else None)
+    return SuppressionPage(items=[told(each) for each in shown], next_cursor=str(shown[-1].id) if more else None)
 
 
 @ROUTER.post("", status_code=201, summary="Suppress an address")
@@ -56,7 +56,7 @@ async def add_suppression(
         expires_at=asked.expires_at,
     )
     await house.cache.delete(stale_keys)
-    return _told(added)
+    return told(added)
 
 
 @ROUTER.delete("/{suppression_id}", status_code=204, response_class=Response, summary="Lift a suppression")
@@ -69,7 +69,8 @@ async def remove_suppression(house: TheHouse, key: UsersKey, suppression_id: UUI
     return Response(status_code=204)
 
 
-def _told(each: Suppression) -> SuppressionTold:
+def told(each: Suppression) -> SuppressionTold:
+    """A suppression as the API shows it."""
     return SuppressionTold(
         id=each.id,
         channel=each.channel,

@@ -85,9 +85,11 @@ def status(identifier: Id, watch: Watch = False, url: Url = "", key: Key = "") -
 
 def explain(
     identifier: Annotated[str, typer.Argument(help="The notification's id.", metavar="[ID]")] = "",
-    user: Annotated[str, typer.Option(help="Instead of an ID: what would this user get,")] = "",
+    user: Annotated[str, typer.Option(help="Instead of an ID: what would this user get, or did get,")] = "",
     template: Annotated[str, typer.Option(help="of this message (with its sample data),")] = "",
-    at: Annotated[str, typer.Option(help="at this time? 2027-01-31T23:00:00Z; now when left out.")] = "",
+    at: Annotated[
+        str, typer.Option(help="at this time? 2027-01-31T23:00:00Z, also in the past; now when left out.")
+    ] = "",
     url: Url = "",
     key: Key = "",
 ) -> None:

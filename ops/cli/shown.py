@@ -95,10 +95,47 @@ def show_explanation(found: dict[str, Any]) -> None:
 
 def show_forecast(found: dict[str, Any]) -> None:
     """What every gate would decide, and what would come of it."""
+    past = found.get("past")
+    if past is not None:
+        _show_past(found, past)
+        return
     CONSOLE.print(f"{found['template']} for {found['user']} at {clock(found['at'])}: nothing was sent", style="dim")
     CONSOLE.print(_gates(found["gates"]))
     for delivery in found["deliveries"]:
         show_change(delivery)
+
+
+def _show_past(found: dict[str, Any], past: dict[str, Any]) -> None:
+    """What was accepted around a time, else how it would have been judged by what was known then."""
+    sent = past["notifications"]
+    count = f"{len(sent)} notification{'s' if len(sent) != 1 else ''}" if sent else "nothing was accepted"
+    what = f"{found['template']} for {found['user']} around {clock(found['at'])}: {count}"
+    CONSOLE.print(what, style="dim", soft_wrap=True)
+    for each in sent:
+        CONSOLE.print()
+        show_explanation(each)
+    if not sent:
+        CONSOLE.print("judged by what was known then:", style="dim")
+        CONSOLE.print(_gates(found["gates"]))
+        for delivery in found["deliveries"]:
+            show_change(delivery)
+        nearest = [f"{word} {past[word]}" for word in ("before", "after") if past[word]]
+        if nearest:
+            CONSOLE.print(f"the nearest of this template: {', '.join(nearest)}", soft_wrap=True)
+    _show_known(past)
+
+
+def _show_known(past: dict[str, Any]) -> None:
+    """What is known of the person at that time, and what is not."""
+    chosen = past["preferences"]
+    if chosen is not None:
+        by = f"by {chosen['actor']} ({chosen['source']})"
+        CONSOLE.print(f"preferences of {clock(chosen['changed_at'])} {by}: {chosen['document']}", soft_wrap=True)
+    for one in past["suppressions"]:
+        since = f"since {clock(one['created_at'])} ({one['reason']})"
+        CONSOLE.print(f"suppressed: {one['channel']} {since}", soft_wrap=True)
+    for sentence in past["unknown"]:
+        CONSOLE.print(f"not known: {sentence}", style="dim", soft_wrap=True)
 
 
 def clock(moment: str) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ops.cli.shown import CONSOLE, show_accepted, show_explanation, show_notification
+from ops.cli.shown import CONSOLE, show_accepted, show_explanation, show_forecast, show_notification
 
 MOMENT = "2026-11-20T12:00:00.123Z"
 FOUND: dict[str, Any] = {
@@ -93,3 +93,40 @@ def test_several_devices_are_told_apart() -> None:
 
     rows = [line.split() for line in shown.get().splitlines()[-3:]]
     assert rows == [["push", "…6a1b3c", "stored"], ["push", "…6affff", "stored"], ["push", "stored"]]
+
+
+def test_a_time_in_the_past_shows_what_was_known_then_and_what_nobody_knows() -> None:
+    chosen = {"version": 2, "document": {"unsubscribed": True}, "changed_at": MOMENT, "actor": "recipient"}
+    past = {
+        "notifications": [],
+        "before": FOUND["id"],
+        "after": None,
+        "preferences": {**chosen, "source": "one_click", "evidence": {}},
+        "suppressions": [{"channel": "email", "created_at": MOMENT, "reason": "bounce"}],
+        "unknown": ["limits of that time are not kept"],
+    }
+    gate = {"gate": "consent", "verdict": "suppress", "channel": "email", "reason": "unsubscribed_global"}
+    told = {"user": "user-42", "template": "order_shipped", "at": MOMENT, "gates": [gate], "past": past}
+
+    with CONSOLE.capture() as shown:
+        show_forecast({**told, "deliveries": [{"channel": "email", "status": "suppressed", "reason": "no"}]})
+
+    lines = shown.get().splitlines()
+    assert lines[0].endswith("nothing was accepted")
+    assert "the nearest of this template: before 01930b7a-6c00-7f2e-8a51-5d3c2b1a0000" in lines
+    assert any(line.startswith("preferences of ") and "by recipient (one_click)" in line for line in lines)
+    assert any(line.startswith("suppressed: email since") for line in lines)
+    assert lines[-1] == "not known: limits of that time are not kept"
+
+
+def test_what_was_accepted_then_is_explained_instead_of_guessed() -> None:
+    explained = {"notification": FOUND, "gates": [], "events": []}
+    past = {"notifications": [explained], "before": None, "after": None, "preferences": None}
+    told = {"user": "user-42", "template": "order_shipped", "at": MOMENT, "gates": [], "deliveries": []}
+
+    with CONSOLE.capture() as shown:
+        show_forecast({**told, "past": {**past, "suppressions": [], "unknown": []}})
+
+    assert "1 notification" in shown.get()
+    assert FOUND["id"] in shown.get()
+    assert "judged by" not in shown.get()
