@@ -31,12 +31,6 @@ MAX_SLICE = 64
 MAX_PUSH_SLICE = 250
 """Rows of larger slices cost less, but while one is composed (some 10 ms) nobody else in this process gets a turn."""
 
-AHEAD_S = 0.02
-"""The next slice of pushes is claimed when the one before is with the gateways, or so long after it left at most.
-
-Meanwhile others come: a claim, a look at presence and a message to a gateway cost what they cost, for one or for ten.
-"""
-
 MAX_UNWRITTEN = 1000
 """With so many endings unwritten nothing new is claimed: PostgreSQL is behind."""
 
@@ -52,19 +46,14 @@ log = structlog.get_logger(__name__)
 class Dispatcher:
     """Works off one channel's lanes. `put` takes messages, `drain` ends it without losing one."""
 
-    def __init__(
-        self, channel: Channel, crew: Crew, finisher: Finisher, *, slots: int, ahead_s: float = AHEAD_S
-    ) -> None:
+    def __init__(self, channel: Channel, crew: Crew, finisher: Finisher, *, slots: int) -> None:
         self.channel = channel
         self._crew = crew
         self._finisher = finisher
         self._slots = Slots(slots)
-        self._ahead_s = ahead_s
         self._lanes: Mapping[Priority, TenantTurns[Piece]] = {priority: TenantTurns() for priority in Priority}
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._newest: asyncio.Task[None] | None = None
-        """The slice that left last."""
         self._slots_busy = metrics.SLOTS_BUSY.labels(channel=channel)
         self._run: asyncio.Task[None] | None = None
         self._is_closing = False
@@ -115,17 +104,8 @@ class Dispatcher:
         while not self._is_closing:
             await self._wake.wait()
             self._wake.clear()
-            await self._gather()
             while pieces := self._next_pieces():
                 await self._turn(pieces)
-                await self._gather()
-
-    async def _gather(self) -> None:
-        """Let others come while a slice is on its way."""
-        if self._newest is not None:
-            if not self._newest.done():
-                await asyncio.wait((self._newest,), timeout=self._ahead_s)
-            self._newest = None
 
     def _next_pieces(self) -> list[tuple[Priority, Piece]]:
         """Work for the slots that are free now; each of the pieces holds a slot of its priority."""
@@ -166,7 +146,7 @@ class Dispatcher:
         self._free_unclaimed(pieces, answer)
         works = [Work(delivery, copies.pop(delivery.id), claimed_s) for delivery in answer.claimed]
         if works and self.channel is Channel.PUSH:
-            self._newest = self._start(self._send_together(works))
+            self._start(self._send_together(works))
         else:
             for work in works:
                 self._start(self._send(work))
@@ -235,12 +215,11 @@ class Dispatcher:
             metrics.PARKED.labels(lane=parcel.envelope.lane).inc(len(ids))
             await settle([Piece(delivery, parcel) for delivery in ids])
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_tell_of_death)
-        return task
 
 
 def _tell_of_death(task: asyncio.Task[None]) -> None:
