@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api import broadcast_examples, device_examples, people_examples
+from api import broadcast_examples, dead_letter_examples, device_examples, people_examples
 from api.auth import Scope
 from api.dependencies import Needs
 from api.errors import MEDIA_TYPE
@@ -28,7 +28,13 @@ _READ_ELSEWHERE: dict[tuple[str, str], type[BaseModel]] = {
 }
 """Bodies that are read elsewhere: FastAPI knows only that they are objects."""
 
-_EXAMPLES = EXAMPLES | device_examples.EXAMPLES | broadcast_examples.EXAMPLES | people_examples.EXAMPLES
+_EXAMPLES = (
+    EXAMPLES
+    | device_examples.EXAMPLES
+    | broadcast_examples.EXAMPLES
+    | people_examples.EXAMPLES
+    | dead_letter_examples.LETTER_EXAMPLES
+)
 _REF = "#/components/schemas/{model}"
 REGISTER = ("/api/v1/devices/register", "post")
 """The one route that opens for publishable keys too."""
@@ -43,6 +49,7 @@ _TAGS = [
     {"name": "devices", "description": "Devices, their tokens, and what became of these."},
     {"name": "topics", "description": "What many devices subscribe to."},
     {"name": "broadcasts", "description": "Publications to topics: made, watched, stopped."},
+    {"name": "dead letters", "description": "What nobody will send again by itself: told, repaired, settled."},
     {"name": "recipients", "description": "What recipients open: no key."},
     {"name": "providers", "description": "What providers call: signed."},
     {"name": "operation", "description": "Health and metrics."},

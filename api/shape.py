@@ -52,7 +52,7 @@ def read_wishes(fields: Fields, document: dict[str, Any], *, to: Recipient, now:
     """Everything but the recipient, and the end of reading. RequestRefused(422) with a pointer for each fault."""
     fields.not_yet("fallback", "fallback")
     template = _name(fields, "template")
-    content = _content(fields)
+    content = read_content(fields)
     request = NotificationRequest(
         to=to,
         template=template,
@@ -193,7 +193,8 @@ def fault_of_name(text: str) -> str | None:
     return None if NAME.fullmatch(text) else "must match [a-z0-9][a-z0-9_.-]{0,99}"
 
 
-def _content(fields: Fields) -> Content | None:
+def read_content(fields: Fields) -> Content | None:
+    """The words of the field `content`; None when absent or wrong."""
     content = fields.object("content")
     if content is None:
         return None

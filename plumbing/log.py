@@ -49,9 +49,14 @@ _SHORTEST_KEY = 27
 """Of what is taken for a key; the few letters by which one is called stand in every request's line."""
 
 
+def without_secrets(text: str) -> str:
+    """A text without keys, addresses, phone numbers and tokens."""
+    return _SECRET_WORDS.sub("[hidden]", text)
+
+
 def _spell(value: object) -> str:
     """What JSON has no form for, as text without secrets."""
-    return _SECRET_WORDS.sub("[hidden]", str(value))
+    return without_secrets(str(value))
 
 
 _encode = msgspec.json.Encoder(enc_hook=_spell, order=None).encode
@@ -89,7 +94,7 @@ def hide_secrets(_logger: object, _method: str, event: structlog.typing.EventDic
         elif isinstance(value, str) and (
             "@" in value or "+" in value or "earer" in value or (len(value) >= _SHORTEST_KEY and "cn_" in value)
         ):
-            event[name] = _SECRET_WORDS.sub("[hidden]", value)
+            event[name] = without_secrets(value)
     return event
 
 

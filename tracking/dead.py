@@ -1,5 +1,6 @@
 """Dead letters: what nobody will try again by itself, kept where an operator can look at it and settle it."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,10 @@ from domain.lanes import Channel
 from plumbing.database import borrow
 
 _ARCHIVE = """
-INSERT INTO dead_letters AS kept (id, tenant_id, delivery_id, channel, reason, detail, fingerprint, evidence)
-SELECT k.id, k.tenant_id, k.delivery_id, k.channel, k.reason, k.detail, k.fingerprint, k.evidence::jsonb
+INSERT INTO dead_letters AS kept
+  (id, tenant_id, delivery_id, channel, reason, detail, fingerprint, evidence, recipient_id)
+SELECT k.id, k.tenant_id, k.delivery_id, k.channel, k.reason, k.detail, k.fingerprint, k.evidence::jsonb,
+  (SELECT coalesce(d.user_id, d.address_id) FROM deliveries d WHERE d.id = k.delivery_id)
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::smallint[], $5::text[], $6::text[], $7::text[], $8::text[])
   k(id, tenant_id, delivery_id, channel, reason, detail, fingerprint, evidence)
 ORDER BY k.delivery_id
@@ -22,7 +25,12 @@ ON CONFLICT (delivery_id) DO UPDATE SET reason = excluded.reason, detail = exclu
   fingerprint = excluded.fingerprint, evidence = excluded.evidence, created_at = now(),
   settled_at = NULL, settlement = NULL
 """
+INLINE = "inline content"
+"""What stands in a fingerprint in a template's place when the words came with the request."""
+
 _LONGEST_DETAIL = 2000
+_LONGEST_ERROR = 200
+_VARIABLE_PARTS = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\S+@\S+|\+?\d+")
 
 
 @dataclass(slots=True)
@@ -39,6 +47,15 @@ class DeadLetter:
     tenant_id: UUID | None = None
     delivery_id: UUID | None = None
     channel: Channel | None = None
+
+
+def fingerprint(of: str, error: str, *, provider: str | None = None, template: str = "-") -> str:
+    """Equal for letters of one cause: what differs from one delivery to the next is taken out.
+
+    `of` is a channel or `receipts`, `template` a name and version; four parts between bars.
+    """
+    normalised = _VARIABLE_PARTS.sub("*", error)[:_LONGEST_ERROR]
+    return "|".join(part.replace("|", "/") for part in (of, provider or "-", normalised, template))
 
 
 async def archive(pool: asyncpg.Pool, letters: Sequence[DeadLetter]) -> None:

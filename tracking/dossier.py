@@ -30,7 +30,14 @@ _EVENTS = text("""
 SELECT e.* FROM unnest(:ids) k(id) CROSS JOIN LATERAL (SELECT * FROM events WHERE delivery_id = k.id OFFSET 0) e
 ORDER BY e.at, e.kind
 """).bindparams(_IDS)
-_LETTERS = text("SELECT * FROM dead_letters WHERE delivery_id = ANY(:ids) ORDER BY created_at").bindparams(_IDS)
+_LETTERS = text("""
+SELECT l.*, (SELECT coalesce(jsonb_agg(jsonb_build_object('version', e.version, 'at', e.created_at,
+    'words', convert_from(e.data, 'UTF8')::jsonb) ORDER BY e.version), '[]') FROM dead_letter_edits e
+    WHERE e.letter_id = l.id) AS edits,
+  (SELECT coalesce(jsonb_agg(jsonb_build_object('at', a.created_at, 'what', a.what, 'diff', a.diff) ORDER BY a.id),
+    '[]') FROM dead_letter_audit a WHERE a.letter_id = l.id) AS trail
+FROM dead_letters l WHERE l.delivery_id = ANY(:ids) ORDER BY l.created_at
+""").bindparams(_IDS)
 
 
 @dataclass(slots=True)
@@ -100,5 +107,5 @@ def _delivery(row: Mapping[Any, Any], events: Sequence[dict[str, Any]]) -> dict[
 
 
 def _letter(row: Mapping[Any, Any]) -> dict[str, Any]:
-    names = ("id", "delivery_id", "reason", "detail", "fingerprint", "evidence", "created_at", "settled_at")
-    return {**{name: row[name] for name in names}, "settlement": row["settlement"]}
+    names = "id delivery_id reason detail fingerprint evidence created_at settled_at settlement edits trail"
+    return {name: row[name] for name in names.split()}

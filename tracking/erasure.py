@@ -52,6 +52,14 @@ WITH emptied AS (
   RETURNING 1)
 SELECT count(*)::int FROM emptied
 """
+_EMPTY_EDITS = """
+UPDATE dead_letter_edits e SET data = '{}' FROM dead_letters l
+WHERE l.delivery_id = ANY($1::uuid[]) AND e.letter_id = l.id AND e.data <> '{}'
+"""
+_EMPTY_TRAIL = """
+UPDATE dead_letter_audit a SET diff = NULL FROM dead_letters l
+WHERE l.delivery_id = ANY($1::uuid[]) AND a.letter_id = l.id AND a.diff IS NOT NULL
+"""
 _STAYS = frozenset(
     {"status", "reason", "provider", "begun_at", "duration_ms", "next_attempt_at", "where", "reported_at"}
 )
@@ -93,6 +101,8 @@ async def empty_past(conn: asyncpg.Connection, user_id: UUID, *, after: UUID, li
     whole = [row["id"] for row in deliveries]
     emptied.events = await _empty_events(conn, whole)
     emptied.dead_letters = await conn.fetchval(_EMPTY_LETTERS, whole)
+    await conn.execute(_EMPTY_EDITS, whole)
+    await conn.execute(_EMPTY_TRAIL, whole)
     return emptied
 
 

@@ -36,6 +36,7 @@ from domain.reasons import Reason
 from plumbing.failpoints import Failpoint, reach
 from tracking import dead, outbox
 from tracking.claim import Over, end_what_is_over
+from tracking.dead_crash import crash_letter
 from tracking.events import detail
 from tracking.overdue import requeue
 from tracking.rows import OutboxRow
@@ -282,18 +283,14 @@ async def _publish_again(
 
 
 def _letter(one: Watched) -> dead.DeadLetter:
-    what = one.template or "inline content"
-    return dead.DeadLetter(
-        reason=str(Reason.WORKER_CRASH),
-        detail=f"{one.crashes + 1} attempts ended without an outcome: whoever works this delivery dies of it",
-        fingerprint=f"{one.lane.channel}|{one.provider or '-'}|{Reason.WORKER_CRASH}|{what}@{one.template_version}",
-        evidence={
-            "attempt": one.attempt,
-            "crashes": one.crashes + 1,
-            "category": one.category,
-            "template": one.template,
-        },
-        tenant_id=one.tenant_id,
-        delivery_id=one.id,
-        channel=one.lane.channel,
+    return crash_letter(
+        one.id,
+        one.tenant_id,
+        one.lane,
+        provider=one.provider,
+        template=one.template,
+        template_version=one.template_version,
+        category=one.category,
+        attempt=one.attempt,
+        crashes=one.crashes + 1,
     )

@@ -1,7 +1,6 @@
 """Dead letters: from the broker's dead queues into PostgreSQL, where people look. Acknowledged after the commit."""
 
 import asyncio
-import re
 from typing import Any, Protocol
 
 import asyncpg
@@ -13,7 +12,7 @@ from domain.reasons import Reason
 from plumbing import metrics
 from plumbing.broker.envelope import UnreadableEnvelope, decode
 from tracking.claim import Claimed
-from tracking.dead import DeadLetter, archive
+from tracking.dead import INLINE, DeadLetter, archive, fingerprint
 
 MAX_BATCH = 100
 PREFETCH = 2 * MAX_BATCH
@@ -35,9 +34,6 @@ class DeadMessage(Protocol):
 
     async def ack(self) -> None:
         """Kept: the broker may forget it."""
-
-
-_VARIABLE_PARTS = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\S+@\S+|\+?\d+")
 
 
 class Archive:
@@ -97,7 +93,11 @@ def failure_letter(claimed: Claimed, reason: Reason, detail: str) -> DeadLetter:
     return DeadLetter(
         reason=str(reason),
         detail=detail,
-        fingerprint=_fingerprint(claimed.channel, detail or reason, f"{claimed.template}@{claimed.template_version}"),
+        fingerprint=fingerprint(
+            claimed.channel,
+            detail or reason,
+            template=f"{claimed.template}@{claimed.template_version}" if claimed.template else INLINE,
+        ),
         evidence={
             "attempt": claimed.attempt,
             "template": claimed.template,
@@ -122,9 +122,4 @@ def letter_of(of: str, body: bytes, headers: dict[str, Any]) -> DeadLetter:
     else:
         tenant_id = envelope.tenant_id
         detail = f"an envelope of {len(envelope.delivery_ids)} deliveries came back too often"
-    return DeadLetter(reason, detail, _fingerprint(of, reason, "-"), evidence, tenant_id=tenant_id, channel=channel)
-
-
-def _fingerprint(of: str, error: str, template: str) -> str:
-    """Equal for letters of one cause: what differs from one delivery to the next is taken out."""
-    return f"{of}|{_VARIABLE_PARTS.sub('*', error)[:200]}|{template}"
+    return DeadLetter(reason, detail, fingerprint(of, reason), evidence, tenant_id=tenant_id, channel=channel)

@@ -5,8 +5,9 @@ partitioned by month of their id and carry no foreign keys (docs/decisions/0004)
 """
 
 from plumbing.tables.base import METADATA
+from plumbing.tables.dead_letters import dead_letter_audit, dead_letter_edits, dead_letter_runs, dead_letters
 from plumbing.tables.journey import dedupe, deliveries, events, idempotency, notifications, outbox
-from plumbing.tables.operations import dead_letters, delivery_counts, holds, leader
+from plumbing.tables.operations import delivery_counts, holds, leader
 from plumbing.tables.people import contacts, erasures, preference_history, preferences, suppressions, users
 from plumbing.tables.push import (
     apns_keys,
@@ -29,6 +30,9 @@ __all__ = [
     "broadcasts",
     "categories",
     "contacts",
+    "dead_letter_audit",
+    "dead_letter_edits",
+    "dead_letter_runs",
     "dead_letters",
     "dedupe",
     "deliveries",

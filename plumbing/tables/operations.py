@@ -1,36 +1,17 @@
-"""What operators work with: dead letters, holds, the leader's lease and the roll-ups behind statistics."""
+"""What operators work with: holds, the leader's lease and the roll-ups behind statistics."""
 
 from sqlalchemy import (
     BigInteger,
     Column,
     ForeignKey,
-    Index,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
     Text,
     Uuid,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 from plumbing.tables.base import METADATA, Moment, created_at
-
-dead_letters = Table(
-    "dead_letters",
-    METADATA,
-    Column("id", Uuid, primary_key=True),
-    Column("tenant_id", Uuid, comment="NULL: the message could not be read"),
-    Column("delivery_id", Uuid, unique=True, comment="NULL: the message could not be read"),
-    Column("channel", SmallInteger),
-    Column("reason", Text, nullable=False),
-    Column("detail", Text, nullable=False),
-    Column("fingerprint", Text, nullable=False, comment="channel, provider, normalised error, template version"),
-    Column("evidence", JSONB, nullable=False),
-    created_at(),
-    Column("settled_at", Moment, comment="replayed or discarded"),
-    Column("settlement", Text),
-    Index("ix_dead_letters_tenant_id_id", "tenant_id", "id"),
-)
 
 holds = Table(
     "holds",

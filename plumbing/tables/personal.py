@@ -93,9 +93,26 @@ HOLDINGS: Mapping[str, Holding] = {
     "dead_letters": _emptied(
         "dead_letters",
         "detail fingerprint evidence",
-        "id tenant_id delivery_id channel reason created_at settled_at settlement",
+        "id tenant_id delivery_id channel reason created_at settled_at settlement recipient_id cluster",
         "Those of the user's deliveries keep their reason, and lose what they show. Letters of messages that nobody"
         " could read belong to nobody.",
+    ),
+    "dead_letter_edits": _emptied(
+        "dead_letters",
+        "data",
+        "letter_id version tenant_id expires_at created_by created_at",
+        "Who edited, and when, stays; the words go.",
+    ),
+    "dead_letter_audit": _emptied(
+        "dead_letters",
+        "diff",
+        "id tenant_id letter_id who what why run_id created_at",
+        "Who did what, and why, stays; what differed goes: the only change that the table lets through.",
+    ),
+    "dead_letter_runs": _kept(
+        "id tenant_id status chosen canary rate_per_s matched looked_at replayed refused cursor watched why created_by"
+        " request_key request_fingerprint created_at updated_at finished_at",
+        "Ids and counts.",
     ),
     "devices": _emptied(
         "devices",

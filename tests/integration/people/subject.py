@@ -35,6 +35,7 @@ from tests.integration.api.doors import SECRET, KeyRing, make_house
 from tests.integration.push.registry import NoNodes
 from tracking import dead
 from tracking.dead import DeadLetter
+from tracking.dead_trail import Act, Note, note
 from tracking.events import EventKind
 from tracking.rows import OutboxRow
 
@@ -205,8 +206,7 @@ async def _make_past(stage: Stage, notification: UUID, device: UUID) -> None:
         EventKind.ATTEMPT_FAILED.code,
         msgspec.json.encode(detail),
     )
-    letter = DeadLetter("template_error", mark, f"email|{mark}|x@1", {"seen": mark}, stage.tenant, email, Channel.EMAIL)
-    await dead.archive(pool, [letter])
+    await _make_letter(stage, email)
     await pool.execute("UPDATE deliveries SET status = $2 WHERE id = $1", push, DeliveryStatus.STORED.code)
     await pool.execute(
         "INSERT INTO mailbox (delivery_id, tenant_id, device_id, wake, fold, topic, payload, not_before, expires_at)"
@@ -219,3 +219,21 @@ async def _make_past(stage: Stage, notification: UUID, device: UUID) -> None:
         now,
         now + timedelta(hours=1),
     )
+
+
+async def _make_letter(stage: Stage, email: UUID) -> None:
+    """A dead letter that somebody has edited."""
+    mark, pool = stage.mark, stage.pool
+    letter = DeadLetter("template_error", mark, f"email|{mark}|x@1", {"seen": mark}, stage.tenant, email, Channel.EMAIL)
+    await dead.archive(pool, [letter])
+    letter_id = await pool.fetchval("SELECT id FROM dead_letters WHERE delivery_id = $1", email)
+    await pool.execute(
+        "INSERT INTO dead_letter_edits (letter_id, version, tenant_id, data, expires_at, created_by)"
+        " VALUES ($1, 0, $2, $3, $4, 'carillon')",
+        letter_id,
+        stage.tenant,
+        msgspec.json.encode({"title": mark}),
+        utc_now(),
+    )
+    diff: list[dict[str, Any]] = [{"op": "add", "path": "/data/name", "value": mark}]
+    await note(pool, stage.tenant, [Note(letter_id, Act.EDITED, None, diff)], who="cn_live_kkkk")

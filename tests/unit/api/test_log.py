@@ -90,3 +90,24 @@ def test_what_is_below_the_level_is_not_written(capsysbinary: pytest.CaptureFixt
     structlog.get_logger().info("request.answered")
 
     assert capsysbinary.readouterr().out == b""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '550 no\n{"level": "info", "event": "all.well"}',
+        "\x1b[2J\x1b[31mred\x1b[0m",
+        "a\r\nb\u2028c\x85d",
+        "\x00\x07\x9b",
+    ],
+)
+def test_what_a_provider_said_stays_within_its_line(capsysbinary: pytest.CaptureFixture[bytes], text: str) -> None:
+    configure(Settings(_env_file=None), "worker")
+
+    structlog.get_logger().warning("delivery.failed", error=text, answer=ValueError(text))
+
+    written = capsysbinary.readouterr().out
+    assert json.loads(written)["error"] == text
+    assert written.count(b"\n") == 1
+    assert written.endswith(b"\n")
+    assert b"\x1b" not in written

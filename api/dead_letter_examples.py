@@ -1,0 +1,92 @@
+"""Dead letters in the OpenAPI document: what each route takes and answers, shown once."""
+
+from typing import Any
+
+from api.examples import EXAMPLES, Example
+
+_AT = "2027-01-31T09:00:00.000Z"
+_LATER = "2027-01-31T09:20:00.000Z"
+_PATH = "/api/v1/dead-letters"
+_LETTER_ID = "01930b7a-7a10-7c55-9b01-2f0c6d1a9e44"
+_EXPLAINED = EXAMPLES["/api/v1/notifications/{notification_id}/explain", "get"].told
+_NOTIFICATION = _EXPLAINED["notification"]
+_DETAIL = "order_shipped/email.txt:3: 'order' is undefined"
+
+_IN_LIST: dict[str, Any] = {
+    "id": _LETTER_ID,
+    "settled_at": None,
+    "settlement": None,
+    "channel": "email",
+    "reason": "template_missing_variable",
+    "detail": _DETAIL,
+    "cluster": "9f86d081884c",
+    "notification_id": _NOTIFICATION["id"],
+    "delivery_id": _NOTIFICATION["deliveries"][0]["id"],
+    "created_at": _AT,
+}
+_DIFF: list[dict[str, Any]] = [{"op": "add", "path": "/data/order", "value": "A-1001"}]
+_MASKED: list[dict[str, Any]] = [{"op": "add", "path": "/data/order", "value": "[hidden]"}]
+_IN_FULL: dict[str, Any] = {
+    **_IN_LIST,
+    "is_revealed": False,
+    "evidence": {"attempt": 1, "template": "order_shipped", "template_version": 901361986},
+    "recipient": {"user": "user-42", "name": "[hidden]", "address": "[hidden]@example.org"},
+    "data": {"order": "[hidden]"},
+    "content": None,
+    "expires_at": "2027-01-31T10:00:00.000Z",
+    "edits": [
+        {
+            "version": version,
+            "data": data,
+            "content": None,
+            "expires_at": "2027-01-31T10:00:00.000Z",
+            "by": by,
+            "at": _LATER,
+        }
+        for version, data, by in ((1, {"order": "[hidden]"}, "cn_live_u4TO"), (0, {}, "carillon"))
+    ],
+    "notification": _NOTIFICATION,
+    "gates": _EXPLAINED["gates"],
+    "events": _EXPLAINED["events"],
+    "trail": [
+        {
+            "at": _LATER,
+            "who": "cn_live_u4TO",
+            "what": "edited",
+            "why": "the shop forgot the order",
+            "diff": _MASKED,
+            "run_id": None,
+        }
+    ],
+}
+_CLUSTER: dict[str, Any] = {
+    "cluster": "9f86d081884c",
+    "channel": "email",
+    "provider": None,
+    "error": "order_shipped/email.txt:*: 'order' is undefined",
+    "template": "order_shipped@901361986",
+    "count": 412,
+    "reach": 409,
+    "first_seen_at": _AT,
+    "last_seen_at": _LATER,
+    "last_hour": 400,
+    "hour_before": 12,
+}
+
+LETTER_EXAMPLES: dict[tuple[str, str], Example] = {
+    (_PATH, "get"): Example(told={"items": [_IN_LIST], "next_cursor": None}),
+    (f"{_PATH}/clusters", "get"): Example(told={"items": [_CLUSTER]}),
+    (f"{_PATH}/{{letter_id}}", "get"): Example(told=_IN_FULL),
+    (f"{_PATH}/{{letter_id}}", "patch"): Example(
+        {"data": {"order": "A-1001"}, "why": "the shop forgot the order"},
+        {"id": _LETTER_ID, "version": 1, "diff": _DIFF},
+    ),
+    (_PATH, "patch"): Example(
+        {"filter": {"cluster": "9f86d081884c"}, "set": {"expires_at": "2027-02-01T09:00:00Z"}},
+        {"edited": 412, "refused": []},
+    ),
+    (f"{_PATH}/discard", "post"): Example(
+        {"filter": {"reason": "provider_rejected"}, "why": "the sale is over"},
+        {"discarded": 57, "already_settled": 0, "is_complete": True},
+    ),
+}
