@@ -28,6 +28,7 @@ from api.routes import (
     topics,
     unsubscribe,
     users,
+    webhooks,
 )
 
 VERSION = "0.1.0"
@@ -72,6 +73,7 @@ def create_app(house: House) -> FastAPI:
         broadcasts,
         feedback,
         dead_letters,
+        webhooks,
         unsubscribe,
         callbacks,
         health,

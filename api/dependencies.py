@@ -23,6 +23,7 @@ from domain.notification import NotificationRequest
 from fanout.cases import Accepted, BulkAccepted, Case, IdempotencyKey, Item, Sender
 from plumbing.cache import Cache
 from plumbing.health import Check
+from plumbing.outside import Outside
 from plumbing.secrets import Box, Seal
 from plumbing.settings import Settings
 from preferences.categories import Categories
@@ -80,6 +81,7 @@ class House:
     box: Box
     publish_receipts: PublishReceipts
     nodes: Nodes
+    outside: Outside = field(default_factory=Outside)
     checks: Mapping[str, Check] = field(default_factory=dict)
     clock: Clock = utc_now
     body_limits: BodyLimits = field(default_factory=BodyLimits)

@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api import broadcast_examples, dead_letter_examples, device_examples, people_examples
+from api import broadcast_examples, dead_letter_examples, device_examples, people_examples, webhook_examples
 from api.auth import Scope
 from api.dependencies import Needs
 from api.errors import MEDIA_TYPE
@@ -34,6 +34,7 @@ _EXAMPLES = (
     | broadcast_examples.EXAMPLES
     | people_examples.EXAMPLES
     | dead_letter_examples.LETTER_EXAMPLES
+    | webhook_examples.EXAMPLES
 )
 _REF = "#/components/schemas/{model}"
 REGISTER = ("/api/v1/devices/register", "post")
@@ -50,6 +51,7 @@ _TAGS = [
     {"name": "topics", "description": "What many devices subscribe to."},
     {"name": "broadcasts", "description": "Publications to topics: made, watched, stopped."},
     {"name": "dead letters", "description": "What nobody will send again by itself: told, repaired, settled."},
+    {"name": "webhooks", "description": "URLs of yours that are told what becomes of deliveries."},
     {"name": "recipients", "description": "What recipients open: no key."},
     {"name": "providers", "description": "What providers call: signed."},
     {"name": "operation", "description": "Health and metrics."},

@@ -17,6 +17,7 @@ from fanout.accept import peek
 from migrations.state import need_current_schema
 from plumbing.database import borrow, open_engine
 from plumbing.health import Check
+from plumbing.outside import Outside
 from plumbing.resources import Resources, open_resources
 from plumbing.role import need_connection, need_redis, settle, stop_by_signal, tell_ready
 from plumbing.secrets import Box
@@ -46,6 +47,7 @@ async def open_house(resources: Resources, stack: AsyncExitStack) -> House:
     accepting = await open_accepting(resources, stack, "carillon api publishing")
     settings, pool, cache, intake = resources.settings, resources.hot_pool, resources.cache, accepting.intake
     apps = Apps(pool)
+    outside = await stack.enter_async_context(Outside(settings.webhook_hosts))
     engine = open_engine(settings.need("database_url"), size=settings.read_pool_size)
     stack.push_async_callback(engine.dispose)
     return House(
@@ -67,6 +69,7 @@ async def open_house(resources: Resources, stack: AsyncExitStack) -> House:
         box=Box(settings.need("secret_key")),
         publish_receipts=accepting.publisher.publish_receipts,
         nodes=accepting.publisher,
+        outside=outside,
         checks={
             "postgres": Check(partial(pool.fetchval, "SELECT 1")),
             "redis": Check(partial(need_redis, cache), is_required=False),

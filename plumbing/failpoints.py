@@ -29,6 +29,7 @@ class Failpoint(StrEnum):
     PUSH_AFTER_PUBLISH = "push.after_publish"
     PUSH_AFTER_STORE = "push.after_store"
     PUSH_BEFORE_HINT = "push.before_hint"
+    WEBHOOK_AFTER_SEND = "webhook.after_send"
     SWEEPER_BEFORE_COMMIT = "sweeper.before_commit"
 
 

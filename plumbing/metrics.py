@@ -13,6 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from domain.delivery import DeliveryStatus
 from domain.lanes import DECLARED_CHANNELS, DECLARED_LANES
 from domain.notification import Mode
+from domain.webhooks import TellingOutcome
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 REGISTRY = CollectorRegistry()
@@ -59,6 +60,7 @@ class Duty(StrEnum):
     PURGE = "purge"
     DEVICES = "devices"
     MAILBOX = "mailbox"
+    WEBHOOKS = "webhooks"
     PLAN = "plan"
     ERASURE = "erasure"
 
@@ -143,6 +145,9 @@ ATTEMPTS = counter(
 RETRIES = counter("carillon_retries_total", "Deliveries that were laid to rest for another attempt.", {"lane": _LANES})
 PARKED = counter(
     "carillon_parked_total", "Deliveries set aside unsent for ten seconds, no attempt counted.", {"lane": _LANES}
+)
+WEBHOOK_ATTEMPTS = counter(
+    "carillon_webhook_attempts_total", "Attempts to tell a webhook, by outcome.", {"outcome": TellingOutcome}
 )
 PROVIDER_SECONDS = histogram(
     "carillon_provider_seconds",

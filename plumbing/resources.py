@@ -8,6 +8,7 @@ import asyncpg
 
 from plumbing.cache import Cache
 from plumbing.database import open_hot_pool
+from plumbing.listening import LISTENING
 from plumbing.secrets import Seal
 from plumbing.settings import Settings
 
@@ -34,7 +35,8 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     try:
         hot_pool = await open_hot_pool(database_url, size=settings.hot_pool_size)
         try:
-            yield Resources(settings, seal, hot_pool, cache)
+            async with LISTENING.kept(hot_pool):
+                yield Resources(settings, seal, hot_pool, cache)
         finally:
             await hot_pool.close()
     finally:

@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     brake_percent: float = Field(10.0, gt=0, le=100, description="of an app's tokens that may die in the window")
     brake_window_s: int = Field(600, ge=1, description="more than that within it, and no token is invalidated")
     device_grace_days: int = Field(30, ge=1, description="an invalidated device can be restored for so long")
+    webhook_hosts: str = Field("", description="hosts by comma, inside, that webhooks may call on any port, http too")
     metrics_host: str = Field("127.0.0.1", description="where roles without an API serve /metrics and /health")
     metrics_port: int = Field(0, ge=0, le=65535, description="of roles without an API; 0 takes a free one")
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -11,6 +11,7 @@ from tracking import outbox
 from tracking.events import detail
 from tracking.receipts import Forget
 from tracking.sql import sql
+from tracking.webhooks.noting import heard
 
 _COUNTS = """
 SELECT d.status, count(*) AS deliveries FROM notifications n
@@ -67,7 +68,7 @@ async def withdraw(
     await conn.execute(_NOTE, ids)
     lows, highs = zip(*map(delivery_range, ids), strict=True)
     held = [row["id"] for row in await conn.fetch(_HOLD, lows, highs)]
-    gone = await conn.fetch(_WITHDRAW, held, _CANCELLED)
+    gone = await conn.fetch(heard(_WITHDRAW), held, _CANCELLED)
     await forget(conn, sorted(row["id"] for row in gone))
     await outbox.release(conn, [row["envelope_id"] for row in gone])
     return Withdrawn(len(ids), ids[-1], len(gone))

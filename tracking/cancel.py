@@ -14,6 +14,7 @@ from tracking import outbox
 from tracking.events import detail
 from tracking.receipts import Forget
 from tracking.sql import sql
+from tracking.webhooks.noting import heard
 
 _NOTE = """
 UPDATE notifications SET cancelled_at = coalesce(cancelled_at, now()) WHERE id = $1 AND tenant_id = $2 RETURNING id
@@ -85,7 +86,7 @@ async def cancel(
             return None
         await conn.execute(_HOLD, low, high)
         before = {row["id"]: row["status"] for row in await conn.fetch(_ALL, low, high)}
-        gone = await conn.fetch(_WITHDRAW, low, high, _CANCELLED)
+        gone = await conn.fetch(heard(_WITHDRAW), low, high, _CANCELLED)
         if forget is not None:
             await forget(conn, sorted(row["id"] for row in gone))
         rows = await conn.fetch(_ALL, low, high)

@@ -23,6 +23,7 @@ from tracking import outbox
 from tracking.events import detail
 from tracking.months import of_this_month
 from tracking.sql import sql
+from tracking.webhooks.noting import heard
 
 _VERSION = """coalesce(
   (SELECT u.version FROM users u WHERE u.id = d.user_id), (SELECT c.version FROM contacts c WHERE c.id = d.address_id),
@@ -187,7 +188,7 @@ async def claim(pool: asyncpg.Pool, ids: Iterable[UUID], *, lease_s: float) -> C
 async def end_what_is_over(conn: asyncpg.Connection, ids: Sequence[UUID]) -> list[Over]:
     """End those of `ids` that wait past their `expires_at` or were cancelled, and release their envelopes."""
     async with conn.transaction():
-        over = await conn.fetch(_END, ids, _notifications(ids), _EXPIRED, _CANCELLED)
+        over = await conn.fetch(heard(_END), ids, _notifications(ids), _EXPIRED, _CANCELLED)
         await outbox.release(conn, [row["envelope_id"] for row in over])
     return [_over(row) for row in over]
 

@@ -15,6 +15,7 @@ from domain.reasons import Reason
 from tracking import outbox
 from tracking.events import EventKind, detail
 from tracking.sql import sql
+from tracking.webhooks.noting import heard
 
 _END = sql("""
 WITH ended AS (
@@ -59,7 +60,7 @@ async def end(conn: asyncpg.Connection, ends: Sequence[End]) -> set[UUID]:
         first.setdefault(one.delivery_id, one)
     if not first:
         return set()
-    rows = await conn.fetch(_END, *zip(*(_values(first[one]) for one in sorted(first)), strict=True), _LEGAL)
+    rows = await conn.fetch(heard(_END), *zip(*(_values(first[one]) for one in sorted(first)), strict=True), _LEGAL)
     await outbox.release(conn, [row["envelope_id"] for row in rows])
     return {row["id"] for row in rows}
 

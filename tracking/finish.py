@@ -26,6 +26,7 @@ from tracking.events import ATTEMPT_OUTCOMES, EventKind, detail
 from tracking.receipts import facts_of
 from tracking.sent import ACK_MARGIN_S, SentAttempt, write_sent
 from tracking.sql import sql
+from tracking.webhooks.noting import heard
 
 _FINISH = sql("""
 WITH written AS (
@@ -141,7 +142,7 @@ async def finish(pool: asyncpg.Pool, attempts: Sequence[Finished], *, keep: Keep
         if keep is not None:
             await _keep(conn, ordered, keep, result)
         ended = [_as_ended(one, result.ended.get(one.id)) for one in ordered]
-        rows = await conn.fetch(_FINISH, *zip(*map(_values, ended), strict=True))
+        rows = await conn.fetch(heard(_FINISH), *zip(*map(_values, ended), strict=True))
         cancelled = {row["id"] for row in rows if row["status"] == _CANCELLED_CODE} & wished_to_wait
         if cancelled:
             await conn.execute(_WITHDRAW, sorted(cancelled), _CANCELLED)

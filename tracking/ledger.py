@@ -11,6 +11,7 @@ import asyncpg
 from tracking import columns
 from tracking.columns import DELIVERY, NOTIFICATION, OUTBOX, Types
 from tracking.rows import Records
+from tracking.webhooks.noting import tell_recorded
 
 ONE_STATEMENT_BELOW = 20
 
@@ -38,6 +39,7 @@ async def record(conn: asyncpg.Connection, records: Records, *, one_statement_be
         await conn.execute(_SMALL, *columns.of_journey(records), *columns.of_keys(records))
     else:
         await _record_by_copy(conn, records)
+    await tell_recorded(conn, records.deliveries)
 
 
 async def _record_by_copy(conn: asyncpg.Connection, records: Records) -> None:

@@ -20,6 +20,7 @@ from tracking import outbox
 from tracking.events import EventKind, detail
 from tracking.sent import Acked, raise_acked
 from tracking.sql import sql
+from tracking.webhooks.noting import heard
 
 _TOLD = """unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::smallint[], $5::smallint[], $6::text[], $7::text[],
   $8::smallint[], $9::bytea[]) k(id, device_id, status, problem, reason, provider, provider_id, kind, detail)"""
@@ -145,7 +146,7 @@ def _is_ack(one: Receipt) -> bool:
 
 async def _raise(conn: asyncpg.Connection, wave: dict[UUID, Receipt], answer: Applied, forget: Forget | None) -> None:
     ids = sorted(wave)
-    rows = await conn.fetch(_APPLY, *zip(*[_values(wave[one]) for one in ids], strict=True), _LEGAL)
+    rows = await conn.fetch(heard(_APPLY), *zip(*[_values(wave[one]) for one in ids], strict=True), _LEGAL)
     # what is there was seen by the very statement that raises: a row that came since is tried again
     new = {row["id"] for row in rows if row["is_raised"]}
     there = {row["id"] for row in rows}

@@ -15,6 +15,7 @@ from plumbing.database import borrow
 from tracking import outbox
 from tracking.events import EventKind, detail
 from tracking.sql import sql
+from tracking.webhooks.noting import heard
 
 _REJUDGE = sql("""
 WITH judged AS (
@@ -59,7 +60,7 @@ async def rejudge(pool: asyncpg.Pool, judged: Sequence[Judged]) -> set[UUID]:
         return set()
     ordered = sorted(judged, key=lambda one: one.id)
     async with borrow(pool) as conn, conn.transaction():
-        rows = await conn.fetch(_REJUDGE, *zip(*map(_values, ordered), strict=True))
+        rows = await conn.fetch(heard(_REJUDGE), *zip(*map(_values, ordered), strict=True))
         deferred: dict[UUID | None, list[asyncpg.Record]] = defaultdict(list)
         for row in rows:
             if row["kind"] == EventKind.DEFERRED.code:

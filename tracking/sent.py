@@ -20,6 +20,7 @@ from plumbing.database import borrow, postgres_errors
 from tracking import outbox
 from tracking.months import of_this_month
 from tracking.sql import sql
+from tracking.webhooks.noting import heard
 
 ACK_MARGIN_S = 1.0
 """So long after an acknowledgement was due the sweeper comes by."""
@@ -128,7 +129,7 @@ async def _write(
     closed: set[UUID] = set()
     gone: set[UUID] = set()
     ids = columns[0]
-    statement = of_this_month(statement, ids[0], ids[-1], now=utc_now())
+    statement = of_this_month(heard(statement), ids[0], ids[-1], now=utc_now())
     for delivery, envelope, is_done in await conn.fetch(statement, *columns, *arguments):
         if not is_done:
             gone.add(envelope)

@@ -41,6 +41,7 @@ from tracking.events import detail
 from tracking.overdue import requeue
 from tracking.rows import OutboxRow
 from tracking.sql import sql
+from tracking.webhooks.noting import heard
 
 SUSPECT_FROM = 2
 """From so many attempts without outcome on a delivery travels alone, to quarantine."""
@@ -248,9 +249,8 @@ async def _end_attempts(
     )
     if not lost:
         return
-    after = {
-        row["id"]: DeliveryStatus.of(row["status"]) for row in await conn.fetch(_END_ATTEMPTS, *zip(*lost, strict=True))
-    }
+    rows = await conn.fetch(heard(_END_ATTEMPTS), *zip(*lost, strict=True))
+    after = {row["id"]: DeliveryStatus.of(row["status"]) for row in rows}
     report.unknown = sorted(after)
     report.held = sorted(one for one, status in after.items() if status is DeliveryStatus.AMBIGUOUS)
     buried = [one for one in by_verdict[Verdict.BURY] if one.id in after]

@@ -22,12 +22,14 @@ from tracking import rollups
 from tracking.ending import End, end
 from tracking.once import forget_expired
 from tracking.sweep import Policy, SweepReport, is_any_due, sweep
+from tracking.webhooks import messages
 from workers.leader import BEAT_S, Led, Turn
 from workers.telling import tell_late, tell_over
 
 SWEEP_LIMIT = 200
 PURGE_LIMIT = 10_000
 MAIL_LIMIT = 500
+WEBHOOK_LIMIT = 2000
 HOUR = timedelta(hours=1)
 RECOUNTED_HOURS = 72
 """Receipts come late: each of the last hours is counted again once a day, one every RECOUNT_EVERY_S."""
@@ -63,6 +65,7 @@ class Duties:
         """What may take half a minute: the current and the last hour every minute, older ones over the day."""
         return [
             Turn(Duty.MAILBOX, 30, self.count_mail),
+            Turn(Duty.WEBHOOKS, 600, self.forget_webhooks),
             Turn(Duty.ROLLUPS, 60, self.count),
             Turn(Duty.ROLLUPS, RECOUNT_EVERY_S, self.recount),
         ]
@@ -149,6 +152,11 @@ class Duties:
         """Forget expired idempotency keys and dedupe windows, a batch at a time until none is left."""
         async with led() as conn:
             return await forget_expired(conn, limit=PURGE_LIMIT) >= PURGE_LIMIT
+
+    async def forget_webhooks(self, led: Led) -> bool:
+        """Forget what webhooks were told a month ago, and what is left of deleted ones."""
+        async with led() as conn:
+            return await messages.forget(conn, self.clock(), limit=WEBHOOK_LIMIT) >= WEBHOOK_LIMIT
 
 
 def _tell(report: SweepReport) -> None:

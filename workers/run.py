@@ -1,5 +1,6 @@
 """The worker's process: opens what it needs, works until SIGTERM, drains, ends within 30 s."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,8 +21,10 @@ from plumbing.broker.publisher import Publisher
 from plumbing.database import borrow
 from plumbing.health import Check
 from plumbing.limiter import Limiter
+from plumbing.outside import Outside
 from plumbing.resources import Resources, open_resources
 from plumbing.role import end_in_time, need_connection, settle, stop_by_signal, tell_ready, watch
+from plumbing.secrets import Box
 from plumbing.settings import Settings
 from plumbing.side_door import open_door
 from preferences.categories import Categories
@@ -30,6 +33,7 @@ from workers.crew import Crew
 from workers.judging import Judge
 from workers.policies import Policies
 from workers.suppressing import Suppressor
+from workers.webhooks.courier import Courier
 from workers.words import Composer
 from workers.worker import Worker
 
@@ -69,18 +73,29 @@ async def run(
             priorities=tuple(priorities or Priority),
         )
         stack.push_async_callback(worker.stop)
+        outside = await stack.enter_async_context(Outside(settings.webhook_hosts))
+        courier = Courier(resources.hot_pool, outside, Box(settings.need("secret_key")))
+        telling = asyncio.create_task(courier.run(), name="courier")
+        stack.push_async_callback(_end, telling)
         await worker.start()
         settle()
         tell_ready("worker", f"{url}/metrics")
 
         def trouble() -> str | None:
             show(resources, providers)
-            return worker.trouble()
+            if telling.done():
+                telling.result()
+            return worker.trouble() or courier.trouble()
 
         try:
             await watch(stop, trouble)
         finally:
             end_in_time()
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 @asynccontextmanager

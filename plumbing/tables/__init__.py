@@ -21,6 +21,7 @@ from plumbing.tables.push import (
     topics,
 )
 from plumbing.tables.tenancy import api_keys, categories, templates, tenants
+from plumbing.tables.webhooks import webhook_attempts, webhook_messages, webhooks
 
 __all__ = [
     "METADATA",
@@ -56,4 +57,7 @@ __all__ = [
     "topic_subscriptions",
     "topics",
     "users",
+    "webhook_attempts",
+    "webhook_messages",
+    "webhooks",
 ]

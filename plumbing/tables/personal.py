@@ -173,6 +173,19 @@ HOLDINGS: Mapping[str, Holding] = {
     "holds": _kept(
         "id tenant_id kind subject why created_by created_at released_at", "What operators stopped, never a person."
     ),
+    "webhooks": _kept(
+        "id tenant_id url statuses secret_sealed old_secret_sealed old_secret_until failing_since disabled_at"
+        " disabled_reason deleted_at created_at",
+        "Endpoints of the tenant's.",
+    ),
+    "webhook_messages": _kept(
+        "id webhook_id tenant_id delivery_id status reason delivery_attempt at outcome attempts next_attempt_at",
+        "Ids and statuses; words are put together when they are told, without the name of who was erased.",
+    ),
+    "webhook_attempts": _kept(
+        "id webhook_id message_id number status_code answer error duration_ms",
+        "What the tenant's own endpoint answered, forgotten after 30 days.",
+    ),
     "leader": _kept("name owner epoch until", "Processes."),
     "delivery_counts": _kept("tenant_id hour mode channel category status count as_of", "Numbers."),
 }

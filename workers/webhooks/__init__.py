@@ -1,0 +1,1 @@
+"""Tells tenants' webhooks what became of their deliveries."""
