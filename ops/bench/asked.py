@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ops.stack.parts import StackChoice
+
 ROLES = ("api", "worker", "gateway", "scheduler")
 """Those whose calls can be sampled."""
 
@@ -21,6 +23,9 @@ class Scenario(StrEnum):
     LANES = "lanes"
     EMAIL = "email"
 
+
+STACKS = (StackChoice.AUTO, StackChoice.PRIVATE, StackChoice.EMBEDDED)
+"""Servers of a benchmark's own, real or not."""
 
 COMPARABLE = (Scenario.SINGLE, Scenario.BULK)
 """Those that peers can do as well."""
@@ -49,4 +54,5 @@ class Asked:
     with_profile: bool = False
     call_tree_of: str | None = None
     is_compared: bool = False
+    stack: StackChoice = StackChoice.AUTO
     rounds: int = 3

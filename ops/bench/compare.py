@@ -144,7 +144,7 @@ def show(console: Console, comparison: Comparison) -> None:
     wish = comparison.wish
     way = "one to a request" if wish.per_request == 1 else f"{wish.per_request:,} to a request"
     console.print(
-        f"\n{wish.count:,} notifications a round, {way}, {wish.connections} connections; "
+        f"\nas many as were answered in {wish.within_s:g} s, {way}, {wish.connections} connections; "
         f"{len({lap.number for lap in comparison.laps})} rounds in turn, each side alone; "
         "a ratio is taken within a round.",
         style="dim",

@@ -22,6 +22,7 @@ from ops.bench.platform_side import NotMeasurable, PlatformSide, a_platform, use
 from ops.bench.posts import NO_ANSWER, NOT_ASKED, Post, Posted, post_all
 from ops.bench.versions import versions_of
 from ops.stack.database import connected
+from ops.stack.parts import StackChoice
 from plumbing.settings import Settings
 
 AT_ONCE = 200
@@ -187,7 +188,13 @@ def _take(sent: Sent, answer: Posted, size: int, *, is_bulk: bool) -> None:
 
 
 @asynccontextmanager
-async def a_platform_peer(settings: Settings, folder: Path) -> AsyncIterator[PlatformPeer]:
+async def a_platform_peer(
+    settings: Settings, folder: Path, *, stack: StackChoice = StackChoice.AUTO
+) -> AsyncIterator[PlatformPeer]:
     """The platform in `folder` on servers of its own, with its devices, for as long as the context lasts."""
-    async with a_platform(settings, folder) as side, a_crowd() as crowd, connected(side.run.database_url) as conn:
+    async with (
+        a_platform(settings, folder, stack=stack) as side,
+        a_crowd() as crowd,
+        connected(side.run.database_url) as conn,
+    ):
         yield PlatformPeer(side, crowd, conn)

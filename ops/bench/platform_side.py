@@ -151,12 +151,14 @@ def _bodies(devices: list[UUID], frames: int) -> list[bytes]:
 
 
 @asynccontextmanager
-async def a_platform(settings: Settings, folder: Path) -> AsyncIterator[PlatformSide]:
+async def a_platform(
+    settings: Settings, folder: Path, *, stack: StackChoice = StackChoice.AUTO
+) -> AsyncIterator[PlatformSide]:
     """The platform in `folder`, on servers of its own, whatever URLs are set."""
     own = settings.model_copy(
         update={"data_path": folder, "database_url": None, "redis_url": None, "amqp_url": None, "smtp_url": None}
     )
-    async with running(own, choice=StackChoice.AUTO, port=None, say=lambda _: None) as platform:
+    async with running(own, choice=stack, port=None, say=lambda _: None) as platform:
         if platform.run is None:
             raise NotMeasurable("the platform is not up")
         connection = await connect(platform.run.amqp_url, "carillon bench")

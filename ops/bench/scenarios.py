@@ -31,7 +31,7 @@ BULK = 1000
 
 async def _single(asked: Asked, settings: Settings, folder: Path, say: Say) -> Result:
     if asked.is_compared:
-        wish = Wish(asked.count or 3000, asked.connections or 64, within_s=asked.within_s)
+        wish = Wish(asked.count or 50_000, asked.connections or 64, within_s=asked.seconds)
         return await compared(asked, wish, settings, folder, say)
     wish = Wish(asked.count or 20_000, asked.connections or 64, within_s=asked.within_s)
     return await _send(asked, {"single": wish}, settings, folder, say)
@@ -39,7 +39,7 @@ async def _single(asked: Asked, settings: Settings, folder: Path, say: Say) -> R
 
 async def _bulk(asked: Asked, settings: Settings, folder: Path, say: Say) -> Result:
     if asked.is_compared:
-        wish = Wish(asked.count or 10_000, asked.connections or 4, BULK, within_s=asked.within_s)
+        wish = Wish(asked.count or 150_000, asked.connections or 4, BULK, within_s=asked.seconds)
         return await compared(asked, wish, settings, folder, say)
     wish = Wish(asked.count or 50_000, asked.connections or 4, BULK, within_s=asked.within_s)
     return await _send(asked, {"bulk": wish}, settings, folder, say)
@@ -60,6 +60,7 @@ async def _send(asked: Asked, phases: dict[str, Wish], settings: Settings, folde
         phases,
         devices=asked.devices or 1000,
         settle_s=asked.within_s,
+        stack=asked.stack,
         rows=asked.rows or 0,
         with_profile=asked.with_profile,
         call_tree_of=asked.call_tree_of,

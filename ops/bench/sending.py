@@ -15,6 +15,7 @@ from ops.bench.peer import Peer, Wish
 from ops.bench.platform_peer import PlatformPeer, a_platform_peer
 from ops.bench.platform_side import NotMeasurable
 from ops.bench.rounds import Round, one_round
+from ops.stack.parts import StackChoice
 from plumbing.settings import Settings
 
 WARM = Wish(400, connections=16)
@@ -30,6 +31,7 @@ class SendPlan:
     phases: dict[str, Wish]
     devices: int = 1000
     settle_s: float = 60.0
+    stack: StackChoice = StackChoice.AUTO
     rows: int = 0
     """Notifications of the last 60 days that are there before anything is sent."""
 
@@ -68,7 +70,7 @@ async def measure_sending(settings: Settings, plan: SendPlan, folder: Path, say:
         trees.mkdir()
         os.environ["CARILLON_CALL_TREE_PATH"] = str(trees)
     say(f"the platform, and {plan.devices:,} devices")
-    async with a_platform_peer(settings, folder / "platform") as peer:
+    async with a_platform_peer(settings, folder / "platform", stack=plan.stack) as peer:
         figures = SendFigures(await peer.versions())
         if plan.rows:
             await fill(peer.side.run.database_url, notifications=plan.rows, say=say)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.bench.asked import COMPARABLE, PROFILED, ROLES, SENDING, Asked, Scenario
+from ops.bench.asked import COMPARABLE, PROFILED, ROLES, SENDING, STACKS, Asked, Scenario
 from ops.cli.door import fail, say, settings
+from ops.stack.parts import StackChoice
 
 if TYPE_CHECKING:
     from ops.bench.result import Result
@@ -45,7 +46,9 @@ def bench(
     connections: Annotated[int | None, typer.Option(min=1, max=1000, help="At the API: single, bulk, latency.")] = None,
     devices: Annotated[int | None, typer.Option(min=10, help="Devices connected at once.")] = None,
     rate: Annotated[list[float] | None, typer.Option(min=1, help="Per second, once or more: latency.")] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, max=600, help="For each rate: latency.")] = 10.0,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, max=600, help="For each rate: latency. For each turn: --compare.")
+    ] = 10.0,
     within: Annotated[float, typer.Option(min=1, max=3600, help="Deadline of each phase, in seconds.")] = 60.0,
     frames: Annotated[int, typer.Option(min=100, help="Frames for the speed of the server alone: gateway.")] = 100_000,
     rows: Annotated[
@@ -56,6 +59,9 @@ def bench(
     call_tree: Annotated[str | None, typer.Option(help=f"Write the calls of a role: {', '.join(ROLES)}.")] = None,
     compare: Annotated[bool, typer.Option(help="Beside what others build, in turn: single, bulk.")] = False,
     rounds: Annotated[int, typer.Option(min=1, max=20, help="Turns of each side: --compare, email.")] = 3,
+    stack: Annotated[
+        StackChoice, typer.Option(help="Where PostgreSQL, Redis and RabbitMQ come from: single, bulk, latency.")
+    ] = StackChoice.AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="JSON alone on standard output.")] = False,
 ) -> None:
     """Measure the platform here, on servers of its own; a run whose ledgers do not agree ends with code 2."""
@@ -74,6 +80,7 @@ def bench(
         call_tree_of=call_tree,
         is_compared=compare,
         rounds=rounds,
+        stack=stack,
     )
     _refuse_impossible(asked)
     result = _run(settings(), asked)
@@ -96,6 +103,10 @@ def _refuse_impossible(asked: Asked) -> None:
         fail(f"--profile goes with {', '.join(PROFILED)}, and not with --compare")
     if asked.call_tree_of is not None and (asked.scenario not in SENDING or asked.is_compared):
         fail(f"--call-tree goes with {', '.join(SENDING)}, and not with --compare")
+    if asked.stack not in STACKS or (asked.stack is not StackChoice.AUTO and asked.scenario not in SENDING):
+        fail(f"--stack: one of {', '.join(STACKS)}, with {', '.join(SENDING)}; a benchmark has servers of its own")
+    if asked.stack is not StackChoice.AUTO and asked.is_compared:
+        fail("--stack does not go with --compare: the peers know real servers only")
     most = _open_files() - _SPARE_FILES
     if asked.devices is not None and asked.devices > most:
         fail(f"{asked.devices} devices need as many open files, and this machine allows {most}: raise `ulimit -Hn`")

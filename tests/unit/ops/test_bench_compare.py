@@ -69,6 +69,23 @@ def test_a_scenario_that_peers_cannot_do_is_refused_in_one_line(capsys: pytest.C
     assert "the peers can do single and bulk, not gateway" in answer.output + capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("gateway", "--stack", "embedded"), "with single, bulk, latency"),
+        (("single", "--stack", "url"), "a benchmark has servers of its own"),
+        (("single", "--stack", "embedded", "--compare"), "the peers know real servers only"),
+    ],
+)
+def test_servers_that_a_scenario_cannot_have_are_refused(
+    arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = CliRunner().invoke(app, ["bench", *arguments])
+
+    assert answer.exit_code == 2
+    assert words in answer.output + capsys.readouterr().err
+
+
 def test_what_cannot_be_installed_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = tmp_path / "bench.txt"
     lock.write_text("celery==5.7.0 --hash=sha256:" + "0" * 64 + "\n")
