@@ -72,6 +72,25 @@ _CLUSTER: dict[str, Any] = {
     "last_hour": 400,
     "hour_before": 12,
 }
+_RUN_ID = "01930b7a-8f30-7d02-8c11-6b7a0d2e4f90"
+_RUN = f"{_PATH}/replays/{{run_id}}"
+_REPLAY: dict[str, Any] = {
+    "id": _RUN_ID,
+    "status": "rest",
+    "dry_run": False,
+    "is_complete": False,
+    "matched": 412,
+    "looked_at": 61,
+    "replayed": 58,
+    "refused": {"suppressed": 2, "expired": 1},
+    "canary": 1,
+    "rate_per_s": 50,
+    "why": None,
+    "created_by": "cn_live_u4TO",
+    "created_at": _AT,
+    "updated_at": _LATER,
+    "finished_at": None,
+}
 
 LETTER_EXAMPLES: dict[tuple[str, str], Example] = {
     (_PATH, "get"): Example(told={"items": [_IN_LIST], "next_cursor": None}),
@@ -89,4 +108,11 @@ LETTER_EXAMPLES: dict[tuple[str, str], Example] = {
         {"filter": {"reason": "provider_rejected"}, "why": "the sale is over"},
         {"discarded": 57, "already_settled": 0, "is_complete": True},
     ),
+    (f"{_PATH}/replay", "post"): Example(
+        {"filter": {"cluster": "9f86d081884c"}, "canary": 1, "rate_per_s": 50},
+        {**_REPLAY, "status": "canary", "looked_at": 0, "replayed": 0, "refused": {}},
+    ),
+    (f"{_PATH}/replays", "get"): Example(told={"items": [_REPLAY], "next_cursor": None}),
+    (_RUN, "get"): Example(told=_REPLAY),
+    (_RUN, "delete"): Example(told={**_REPLAY, "status": "cancelled", "is_complete": True, "finished_at": _LATER}),
 }

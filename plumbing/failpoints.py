@@ -31,6 +31,7 @@ class Failpoint(StrEnum):
     PUSH_BEFORE_HINT = "push.before_hint"
     WEBHOOK_AFTER_SEND = "webhook.after_send"
     SWEEPER_BEFORE_COMMIT = "sweeper.before_commit"
+    REPLAY_BEFORE_COMMIT = "replay.before_commit"
 
 
 def parse(text: str) -> dict[Failpoint, int]:

@@ -63,6 +63,7 @@ class Duty(StrEnum):
     WEBHOOKS = "webhooks"
     PLAN = "plan"
     ERASURE = "erasure"
+    REPLAY = "replay"
 
 
 class SweepOutcome(StrEnum):

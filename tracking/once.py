@@ -17,6 +17,7 @@ SELECT key, fingerprint, notification_id, answer FROM idempotency WHERE key = AN
 """
 _OPEN_WINDOWS = columns.open_windows(1)
 _HOLDERS = "SELECT key, notification_id FROM dedupe WHERE key = ANY($1::uuid[])"
+_HELD = "SELECT key, notification_id FROM dedupe WHERE key = ANY($1::uuid[]) AND expires_at > now()"
 _FORGET_KEYS = """
 DELETE FROM idempotency WHERE ctid = ANY(ARRAY(
   SELECT ctid FROM idempotency WHERE expires_at < now() - interval '1 minute' LIMIT $1 FOR UPDATE SKIP LOCKED))
@@ -77,6 +78,11 @@ async def open_windows(conn: asyncpg.Connection, windows: Sequence[Window]) -> d
     won = await conn.fetch(_OPEN_WINDOWS, keys, *rest)
     lost = sorted(set(keys) - {row["key"] for row in won})
     return {row["key"]: row["notification_id"] for row in await conn.fetch(_HOLDERS, lost)} if lost else {}
+
+
+async def holders(conn: asyncpg.Connection, keys: Iterable[UUID]) -> dict[UUID, UUID]:
+    """Who holds the windows of these keys now; those that are open to anybody are missing."""
+    return {row["key"]: row["notification_id"] for row in await conn.fetch(_HELD, sorted(set(keys)))}
 
 
 def of_windows(windows: Iterable[Window]) -> tuple[list[UUID], list[UUID], list[timedelta]]:

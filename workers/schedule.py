@@ -29,6 +29,7 @@ from workers.duties import Duties
 from workers.leader import Leader, Turn
 from workers.people_duties import PeopleDuties
 from workers.policies import Policies
+from workers.replays import Replays
 
 
 async def run(settings: Settings) -> None:
@@ -74,11 +75,13 @@ async def run(settings: Settings) -> None:
 
 def _leaders(resources: Resources, publisher: Publisher) -> tuple[Leader, Leader]:
     """Who sweeps, and who counts."""
-    duties = Duties(publisher, Policies(resources.hot_pool, Categories()).of, resources.settings.retention_months)
+    categories = Categories()
+    duties = Duties(publisher, Policies(resources.hot_pool, categories).of, resources.settings.retention_months)
+    urgent = [*duties.urgent(), Replays(publisher, categories).turn()]
     owner = f"{socket.gethostname()}:{os.getpid()}:{time.monotonic_ns()}"
     url = resources.settings.need("database_url")
     return (
-        Leader(url, duties.urgent(), name="scheduler", owner=owner),
+        Leader(url, urgent, name="scheduler", owner=owner),
         Leader(url, _unhurried(resources, duties), name="counting", owner=owner),
     )
 

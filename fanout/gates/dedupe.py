@@ -9,6 +9,7 @@ import asyncpg
 
 from domain.decision import Decision, Gate
 from domain.ids import uuid_of
+from domain.notification import Mode
 from fanout.cases import Case
 from fanout.gates.recipient import identity
 from fanout.gates.verdicts import wishes_window
@@ -55,10 +56,14 @@ def settle(rivals: Rivals, held: Mapping[UUID, UUID]) -> None:
 
 def _dedupe_key(case: Case) -> UUID:
     sender = case.item.sender
-    parts = (sender.tenant_id.bytes, sender.mode.encode(), _whom(case).bytes)
-    words = (case.category.name.encode(), (case.request.dedupe_key or "").encode())
-    digest = blake2b(b"\0".join((*parts, *words)), digest_size=16, person=b"dedupe").digest()
-    return uuid_of(int.from_bytes(digest))
+    return window_key(sender.tenant_id, sender.mode, _whom(case), case.category.name, case.request.dedupe_key or "")
+
+
+def window_key(tenant_id: UUID, mode: Mode, whom: UUID, category: str, dedupe_key: str) -> UUID:
+    """The key (128 bits) of the window in which `whom` hears this news once."""
+    words = (category.encode(), dedupe_key.encode())
+    parts = (tenant_id.bytes, mode.encode(), whom.bytes, *words)
+    return uuid_of(int.from_bytes(blake2b(b"\0".join(parts), digest_size=16, person=b"dedupe").digest()))
 
 
 def _whom(case: Case) -> UUID:

@@ -3,6 +3,8 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -10,6 +12,8 @@ import pytest
 from plumbing.broker import topology
 from plumbing.broker.connection import connect
 from plumbing.broker.publisher import Publisher
+from tests.integration.api.bench import open_bench
+from tests.integration.workers.replaying import Replaying
 from tests.integration.workers.stage import Stage
 
 
@@ -50,3 +54,11 @@ def environment(database_url: str, redis_url: str, amqp_url: str) -> dict[str, s
 async def outbox_is_empty(hot_pool: asyncpg.Pool) -> None:
     """Relay and sweeper look at every tenant's rows: what earlier tests left is none of theirs."""
     await hot_pool.execute("DELETE FROM outbox")
+
+
+@pytest.fixture
+async def replaying(stage: Stage, engine: Any, tenant: UUID) -> AsyncIterator[Replaying]:
+    """Nothing is under way."""
+    await stage.pool.execute("DELETE FROM dead_letter_runs")
+    async with open_bench(stage.pool, engine, tenant) as bench:
+        yield Replaying(bench, stage)
