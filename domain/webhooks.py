@@ -34,7 +34,7 @@ WAITS_S = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0)
 JITTER = 0.1
 """Of a wait, at most so much is added: endpoints that were away are not run over when they come back."""
 
-MAX_RETRY_AFTER_S = 86_400.0
+MAX_RETRY_AFTER_S = 6 * 3600.0
 DISABLED_AFTER = timedelta(days=5)
 """Nothing but failure for so long, and an endpoint is disabled."""
 

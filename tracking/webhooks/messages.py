@@ -25,6 +25,7 @@ AT_ONCE_EACH = 4
 
 KEPT = timedelta(days=30)
 DELIVERED, FAILED = 1, 2
+_LAST = UUID(int=(1 << 128) - 1)
 
 _CLAIM = """
 WITH due AS MATERIALIZED (
@@ -65,7 +66,8 @@ WHERE id = (SELECT webhook_id FROM settled)
 _FORGET_ATTEMPTS = """
 WITH old AS (
   SELECT a.id FROM webhooks w CROSS JOIN LATERAL (
-    SELECT id FROM webhook_attempts WHERE webhook_id = w.id AND (id < $1 OR w.deleted_at IS NOT NULL)
+    SELECT id FROM webhook_attempts
+    WHERE webhook_id = w.id AND id < CASE WHEN w.deleted_at IS NULL THEN $1::uuid ELSE $3::uuid END
     ORDER BY id LIMIT $2) a LIMIT $2),
 gone AS (DELETE FROM webhook_attempts a USING old WHERE a.id = old.id RETURNING 1)
 SELECT count(*)::int FROM gone
@@ -73,7 +75,8 @@ SELECT count(*)::int FROM gone
 _FORGET_MESSAGES = """
 WITH old AS (
   SELECT m.id FROM webhooks w CROSS JOIN LATERAL (
-    SELECT id FROM webhook_messages WHERE webhook_id = w.id AND (at < $1 OR w.deleted_at IS NOT NULL)
+    SELECT id FROM webhook_messages
+    WHERE webhook_id = w.id AND at < CASE WHEN w.deleted_at IS NULL THEN $1::timestamptz ELSE 'infinity' END
     ORDER BY at LIMIT $2) m LIMIT $2),
 gone AS (DELETE FROM webhook_messages m USING old WHERE m.id = old.id RETURNING 1)
 SELECT count(*)::int FROM gone
@@ -166,7 +169,7 @@ async def settle(pool: asyncpg.Pool, message: Message, attempted: Attempted, ver
 
 async def forget(conn: asyncpg.Connection, now: datetime, *, limit: int) -> int:
     """Delete at most `limit` attempts and as many messages that are older than a month or of deleted webhooks."""
-    attempts: int = await conn.fetchval(_FORGET_ATTEMPTS, first_id_at(now - KEPT), limit)
+    attempts: int = await conn.fetchval(_FORGET_ATTEMPTS, first_id_at(now - KEPT), limit, _LAST)
     messages: int = await conn.fetchval(_FORGET_MESSAGES, now - KEPT, limit)
     await conn.execute(_FORGET_DELETED)
     return max(attempts, messages)

@@ -48,8 +48,8 @@ def test_the_schedule_is_that_of_the_specification() -> None:
     assert WAITS_S == (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 10 * 3600)
 
 
-def test_a_named_time_is_honoured_when_it_is_later_and_within_a_day() -> None:
-    for named_s, waited_s in ((1.0, WAITS_S[0]), (600.0, 600.0), (1e9, 86_400.0)):
+def test_a_named_time_is_honoured_when_it_is_later_and_within_six_hours() -> None:
+    for named_s, waited_s in ((1.0, WAITS_S[0]), (600.0, 600.0), (1e9, 21_600.0)):
         verdict = judged(429, retry_after_s=named_s)
         assert verdict.next_attempt_at is not None
         assert waited_s <= (verdict.next_attempt_at - NOW).total_seconds() <= waited_s * 1.1
