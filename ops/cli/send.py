@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from domain.lanes import Priority
-from ops.cli.door import fail, settings
+from ops.cli.door import fail
+from ops.cli.reaching import Key, Url, with_api
 
 if TYPE_CHECKING:
     from ops.rest import Document, Rest
@@ -17,8 +17,6 @@ _WATCH_S = 0.2
 _WATCH_AT_MOST_S = 3600.0
 _MOVING = {"accepted", "in_progress"}
 
-Url = Annotated[str, typer.Option(envvar="CARILLON_URL", help="Of the API; that of the `up` here when left out.")]
-Key = Annotated[str, typer.Option(envvar="CARILLON_KEY", help="API key; that of the `up` here when left out.")]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Follow it until nothing moves any more.")]
 Id = Annotated[str, typer.Argument(help="The notification's id.", metavar="ID")]
 
@@ -66,7 +64,7 @@ def send(
         if watch:
             await _follow(rest, answer["id"])
 
-    _with_api(url, key, act)
+    with_api(url, key, act)
 
 
 def status(identifier: Id, watch: Watch = False, url: Url = "", key: Key = "") -> None:
@@ -80,7 +78,7 @@ def status(identifier: Id, watch: Watch = False, url: Url = "", key: Key = "") -
         else:
             show_notification(await _get(rest, identifier))
 
-    _with_api(url, key, act)
+    with_api(url, key, act)
 
 
 def explain(
@@ -106,7 +104,7 @@ def explain(
             asked = {"user": user, "template": template, "at": at}
             show_forecast(await rest.get("/api/v1/explain", **{name: word for name, word in asked.items() if word}))
 
-    _with_api(url, key, act)
+    with_api(url, key, act)
 
 
 async def _follow(rest: "Rest", identifier: str) -> None:
@@ -134,34 +132,3 @@ async def _get(rest: "Rest", identifier: str, more: str = "") -> "Document":
     from ops.rest import NOTIFICATIONS  # lazy: httpx2
 
     return await rest.get(f"{NOTIFICATIONS}/{quote(identifier, safe='')}{more}")
-
-
-def _with_api(url: str, key: str, act: "Callable[[Rest], Awaitable[None]]") -> None:
-    """Run `act` on the API that was named, else on that of the `up` that runs here."""
-    from ops.rest import open_rest  # lazy: httpx2
-
-    if not (url and key):
-        url, key = _here(url, key)
-
-    async def work() -> None:
-        async with open_rest(url, key) as rest:
-            await act(rest)
-
-    try:
-        asyncio.run(work())
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-
-
-def _here(url: str, key: str) -> tuple[str, str]:
-    """What was not named, from what runs here. A key of here is never sent to another place."""
-    from ops.stack.home import Home  # lazy
-
-    home = Home(settings().data_path.absolute())
-    run = home.read_run()
-    if run is None:
-        missing = "neither --url nor CARILLON_URL is set" if not url else "neither --key nor CARILLON_KEY is set"
-        fail(f"nothing runs here (looked in {home.run_file}) and {missing}: `carillon up` starts it")
-    if url and url.rstrip("/") != run.api_url:
-        fail(f"which key for {url}? Set --key or CARILLON_KEY: the one of {run.api_url} stays here")
-    return run.api_url, key or run.api_key

@@ -10,7 +10,7 @@ import typer
 def recipient(text: str) -> str | dict[str, Any]:
     """To whom: a JSON object as it stands; what looks like an email address or a phone number alone; else a user id."""
     if text.startswith("{"):
-        return _object(text, "--to")
+        return json_object(text, "--to")
     if "@" in text:
         return {"email": text}
     if text.startswith("+"):
@@ -23,7 +23,7 @@ def template_data(pieces: Sequence[str]) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for piece in pieces:
         if piece.lstrip().startswith("{"):
-            data |= _object(piece, "--data")
+            data |= json_object(piece, "--data")
             continue
         name, is_pair, value = piece.partition("=")
         if not is_pair or not name:
@@ -32,7 +32,8 @@ def template_data(pieces: Sequence[str]) -> dict[str, Any]:
     return data
 
 
-def _object(text: str, option: str) -> dict[str, Any]:
+def json_object(text: str, option: str) -> dict[str, Any]:
+    """A JSON object; BadParameter for anything else."""
     try:
         found = json.loads(text)
     except ValueError as error:
