@@ -59,3 +59,14 @@ async def test_a_month_later_it_is_forgotten_and_a_deleted_webhook_at_once(telli
     assert len(await replaying.attempts(telling.pool, kept.id, limit=5, before=None)) == 2
     assert await replaying.attempts(telling.pool, deleted.id, limit=5, before=None) == []
     assert await telling.pool.fetchval("SELECT count(*) FROM webhooks WHERE id = $1", deleted.id) == 0
+
+
+async def test_who_was_erased_is_told_of_without_a_name(telling: Telling) -> None:
+    await telling.webhook()
+    delivery = await telling.sent()
+    await telling.pool.execute("DELETE FROM users WHERE tenant_id = $1", telling.tenant)
+
+    await telling.courier.turn()
+
+    told = json.loads(telling.receiver.taken[0].body)["data"]
+    assert (told["delivery_id"], told["user"]) == (str(delivery), None)
