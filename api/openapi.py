@@ -9,7 +9,14 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api import broadcast_examples, dead_letter_examples, device_examples, people_examples, webhook_examples
+from api import (
+    broadcast_examples,
+    dead_letter_examples,
+    device_examples,
+    ops_examples,
+    people_examples,
+    webhook_examples,
+)
 from api.auth import Scope
 from api.dependencies import Needs
 from api.errors import MEDIA_TYPE
@@ -33,6 +40,7 @@ _EXAMPLES = (
     | device_examples.EXAMPLES
     | broadcast_examples.EXAMPLES
     | people_examples.EXAMPLES
+    | ops_examples.EXAMPLES
     | dead_letter_examples.LETTER_EXAMPLES
     | webhook_examples.EXAMPLES
 )
@@ -52,6 +60,7 @@ _TAGS = [
     {"name": "broadcasts", "description": "Publications to topics: made, watched, stopped."},
     {"name": "dead letters", "description": "What nobody will send again by itself: told, repaired, settled."},
     {"name": "webhooks", "description": "URLs of yours that are told what becomes of deliveries."},
+    {"name": "operators", "description": "What runs, what waits, and what is stopped."},
     {"name": "recipients", "description": "What recipients open: no key."},
     {"name": "providers", "description": "What providers call: signed."},
     {"name": "operation", "description": "Health and metrics."},

@@ -30,6 +30,7 @@ class Reason(CodedEnum):
     RECIPIENT_ERASED = "recipient_erased", 16
     TEAM_KEY = "team_key", 17
     DEVICE_GONE = "device_gone", 18
+    HELD = "held", 19
     # tried, and
     TEMPLATE_MISSING_VARIABLE = "template_missing_variable", 100
     TEMPLATE_ERROR = "template_error", 101

@@ -45,6 +45,10 @@ class Rest:
         """Change at `path` what `document` names; what is there now."""
         return await self._call("PATCH", path, json=document)
 
+    async def delete(self, path: str, **query: str) -> Document:
+        """End what is at `path`; what is told of it."""
+        return await self._call("DELETE", path, params=query or None)
+
     async def put(self, path: str, document: Document) -> Document:
         """Write `document` at `path`; what is there now."""
         return await self._call("PUT", path, json=document)

@@ -64,6 +64,7 @@ class Duty(StrEnum):
     PLAN = "plan"
     ERASURE = "erasure"
     REPLAY = "replay"
+    HOLDS = "holds"
 
 
 class SweepOutcome(StrEnum):

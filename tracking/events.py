@@ -32,6 +32,7 @@ class EventKind(CodedEnum):
     COLLAPSED = "collapsed", 25
     DEAD_LETTERED = "dead_lettered", 26
     FAILED = "failed", 27
+    HELD = "held", 28
     DELIVERED = "delivered", 40
     BOUNCED = "bounced", 41
     FAILED_RECEIPT = "failed_receipt", 42

@@ -69,10 +69,11 @@ UPDATE deliveries d SET envelope_id = k.envelope_id
 FROM unnest($1::uuid[], $2::uuid[]) k(id, envelope_id) WHERE d.id = k.id
 """
 _OPEN_ROWS = """
-INSERT INTO outbox (id, tenant_id, channel, priority, delivery_ids, available_at, published_at, watch_at)
+INSERT INTO outbox (id, tenant_id, channel, priority, delivery_ids, available_at, published_at, watch_at, held_by)
 SELECT k.id, d.tenant_id, d.channel, d.priority, k.delivery_ids::uuid[], k.at,
-  CASE WHEN $5::interval IS NULL THEN NULL ELSE now() END, now() + $5::interval
-FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[]) k(id, first_id, delivery_ids, at)
+  CASE WHEN $5::interval IS NULL THEN NULL ELSE now() END, now() + $5::interval, k.held_by
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $6::uuid[])
+  k(id, first_id, delivery_ids, at, held_by)
 JOIN deliveries d ON d.id = k.first_id
 """
 _PUBLISH_AGAIN = sql(f"""
@@ -119,10 +120,11 @@ class LaneBacklog:
 
 @dataclass(slots=True)
 class Move:
-    """Deliveries that leave an envelope for one of their own, to be published at `at`."""
+    """Deliveries that leave an envelope for one of their own, published at `at`, or when `held_by` is released."""
 
     delivery_ids: list[UUID]
     at: datetime
+    held_by: UUID | None = None
 
 
 async def due_lanes(conn: asyncpg.Connection) -> list[Lane]:
@@ -205,6 +207,7 @@ async def move(conn: asyncpg.Connection, moves: Sequence[Move], *, watch_s: floa
         ["{" + ",".join(map(str, one.delivery_ids)) + "}" for one in moves],
         [one.at for one in moves],
         timedelta(seconds=watch_s) if watch_s is not None else None,
+        [one.held_by for one in moves],
     )
     return ids
 

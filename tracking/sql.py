@@ -7,6 +7,7 @@ import re
 
 from domain.delivery import OPEN, PROBLEMS, RANKS, WAITING, DeliveryStatus
 from domain.lanes import Channel
+from domain.notification import Mode
 from domain.reasons import Reason
 from tracking.events import EventKind
 
@@ -25,6 +26,7 @@ def _ranks() -> str:
 _WORDS = {
     **{status.value: str(status.code) for status in DeliveryStatus},
     **{f"channel.{channel.value}": str(channel.code) for channel in Channel},
+    **{f"mode.{mode.value}": str(mode.code) for mode in Mode},
     **{f"reason.{reason.value}": str(reason.code) for reason in Reason},
     **{f"event.{kind.value}": str(kind.code) for kind in EventKind},
     "WAITING": _set(WAITING),

@@ -20,6 +20,9 @@ async def work_alone(crew: Crew, channel: Channel, delivery: UUID) -> bool:
     finisher.open()
     loop = asyncio.get_running_loop()
     claimed_s = loop.time()
+    await crew.holds.keep_fresh()
+    if await crew.holds.set_aside([delivery]):
+        return await finisher.drain(WRITES_END_S)
     answer = await _claim(crew, channel, delivery)
     if answer.stale and await crew.rejudge(answer.stale):
         claimed_s = loop.time()

@@ -16,6 +16,7 @@ from domain.notification import Mode
 from plumbing.broker.publisher import Publisher
 from tracking.claim import Claimed, Stale
 from tracking.finish import Keep
+from workers.held import Holds
 from workers.mail import keep
 
 
@@ -47,5 +48,7 @@ class Crew:
     announce: Callable[[Sequence[Letter]], Awaitable[None]]
     """Tells gateways that letters, committed, lie in the mailbox of a device that they may have."""
     keep: Keep = keep
+    holds: Holds = field(default_factory=Holds)
+    """What operators have stopped."""
     clock: Clock = utc_now
     rng: Random = field(default_factory=Random)

@@ -130,6 +130,7 @@ class Dispatcher:
         claimed_s = asyncio.get_running_loop().time()
         lease_s = self._crew.sending.timeout_s(self.channel) + LEASE_MARGIN_S
         try:
+            pieces = await self._pass_by_held(pieces, copies)
             answer = await claim(self._crew.pool, copies, lease_s=lease_s)
         except CarillonError as error:
             log.warning("claim.failed", channel=self.channel, size=len(pieces), error=str(error))
@@ -152,6 +153,22 @@ class Dispatcher:
                 self._start(self._send(work))
         if copies:
             self._start(self._set_aside(answer, [piece for copied in copies.values() for piece in copied]))
+
+    async def _pass_by_held(
+        self, pieces: list[tuple[Priority, Piece]], copies: dict[UUID, list[Piece]]
+    ) -> list[tuple[Priority, Piece]]:
+        """What no hold names. The others are set aside in PostgreSQL, taken out of `copies`, and settled."""
+        holds = self._crew.holds
+        await holds.keep_fresh()
+        held = await holds.set_aside(copies) if holds.now else None
+        if not held:
+            return pieces
+        done = [piece for delivery in held for piece in copies.pop(delivery)]
+        for priority, piece in pieces:
+            if piece.id in held:
+                self._slots.release(priority)
+        self._start(settle(done))
+        return [(priority, piece) for priority, piece in pieces if piece.id not in held]
 
     def _free_unclaimed(self, pieces: list[tuple[Priority, Piece]], answer: Claim) -> None:
         """One slot stays with each claimed delivery; those of copies and of everything else are free again."""

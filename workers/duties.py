@@ -21,6 +21,7 @@ from plumbing.push_metrics import ExpiredWhere
 from tracking import rollups
 from tracking.ending import End, end
 from tracking.once import forget_expired
+from tracking.set_aside import let_go
 from tracking.sweep import Policy, SweepReport, is_any_due, sweep
 from tracking.webhooks import messages
 from workers.leader import BEAT_S, Led, Turn
@@ -28,6 +29,9 @@ from workers.telling import tell_late, tell_over
 
 SWEEP_LIMIT = 200
 PURGE_LIMIT = 10_000
+LET_GO_LIMIT = 1000
+"""Envelopes of released holds in one transaction."""
+
 MAIL_LIMIT = 500
 WEBHOOK_LIMIT = 2000
 HOUR = timedelta(hours=1)
@@ -57,6 +61,7 @@ class Duties:
             Turn(Duty.PARTITIONS, 3600, self.make_partitions),
             Turn(Duty.SWEEP, BEAT_S, self.sweep),
             Turn(Duty.MAILBOX, BEAT_S, self.expire_mail),
+            Turn(Duty.HOLDS, BEAT_S, self.let_go),
             Turn(Duty.PURGE, 30, self.purge),
             Turn(Duty.PARTITIONS, 3600, self.drop_partitions),
         ]
@@ -83,6 +88,11 @@ class Duties:
                 log.warning("quarantine.left_to_sweeper", envelope_id=str(row.id))
         _tell(report)
         return report.looked_at >= SWEEP_LIMIT
+
+    async def let_go(self, led: Led) -> bool:
+        """Make available what was set aside under a hold that is released by now."""
+        async with led() as conn:
+            return await let_go(conn, limit=LET_GO_LIMIT) >= LET_GO_LIMIT
 
     async def expire_mail(self, led: Led) -> bool:
         """End pushes whose time was over before their device came back."""

@@ -30,6 +30,7 @@ from plumbing.side_door import open_door
 from preferences.categories import Categories
 from templates.catalog import SHIPPED, Catalog
 from workers.crew import Crew
+from workers.held import Holds
 from workers.judging import Judge
 from workers.policies import Policies
 from workers.suppressing import Suppressor
@@ -142,6 +143,7 @@ def crew_of(resources: Resources, publisher: Publisher, presence: Presence, prov
         may_repeat=Policies(pool, categories).may_repeat,
         suppress=Suppressor(pool, resources.cache),
         announce=tell_gateways,
+        holds=Holds(pool),
     )
 
 

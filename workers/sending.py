@@ -13,6 +13,7 @@ import structlog
 from channels.base import Outcome, Outgoing
 from domain.content import PushContent
 from domain.errors import Ambiguous, DeliveryFailure, NotSent, Permanent, Unavailable
+from domain.holds import Hold
 from domain.lanes import Channel, Lane
 from domain.notification import Mode
 from domain.reasons import Reason
@@ -89,12 +90,16 @@ async def _call_by_mode(
 
 async def _compose(crew: Crew, claimed: Claimed) -> Outgoing | DeliveryFailure:
     """The delivery's words and address; a failure where they cannot be made. One bad template errs alone."""
+    if (hold := crew.holds.over(claimed)) is not None:
+        return _held(hold)
     if claimed.address is None:
         if claimed.channel is Channel.PUSH:
             return Permanent(Reason.DEVICE_GONE, "the device is gone, or somebody else's")
         return Permanent(Reason.RECIPIENT_ERASED, "the address was erased")
     try:
-        return await crew.compose(claimed)
+        composed = await crew.compose(claimed)
+        hold = crew.holds.over(claimed)  # what was held while it was rendered is not sent either
+        return composed if hold is None else _held(hold)
     except DeliveryFailure as failure:
         return failure
     except Unavailable as error:
@@ -102,6 +107,10 @@ async def _compose(crew: Crew, claimed: Claimed) -> Outgoing | DeliveryFailure:
     except Exception as error:
         log.exception("template.failed", delivery_id=str(claimed.id), template=claimed.template)
         return Permanent(Reason.TEMPLATE_ERROR, type(error).__name__)
+
+
+def _held(hold: Hold) -> NotSent:
+    return NotSent(Reason.HELD, f"hold {hold.id} of {hold.kind} {hold.subject}: {hold.why}"[:200])
 
 
 async def _call(crew: Crew, works: Sequence[Work], outgoings: Sequence[Outgoing]) -> list[Outcome]:

@@ -62,9 +62,12 @@ class Worker:
         self._archive = archive.Archive(crew.pool)
         self._quarantine = quarantine.Quarantine(crew.publisher, child=quarantine_child)
         self._burials: set[asyncio.Task[None]] = set()
+        self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Open everything, then let messages come. Raises Unavailable."""
+        await self._crew.holds.refresh()
+        self._watch = asyncio.create_task(self._crew.holds.run(), name="holds")
         self._finisher.open()
         for dispatcher in self._dispatchers.values():
             dispatcher.open()
@@ -93,6 +96,9 @@ class Worker:
             log.warning("worker.stopped_with_unwritten_ends", count=self._finisher.backlog)
         for side_road in (self._receipts, self._archive):
             await side_road.close()
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
         if self._burials:
             await asyncio.wait(self._burials, timeout=1)
 

@@ -109,8 +109,10 @@ outbox = Table(
     Column("available_at", Moment, nullable=False, comment="publish not before"),
     Column("published_at", Moment, comment="NULL: to be published"),
     Column("watch_at", Moment, comment="look again if nothing was heard"),
+    Column("held_by", Uuid, comment="the hold under which it is set aside, until its release or the first expiry"),
     Index("ix_outbox_due", "channel", "priority", "available_at", postgresql_where=text("published_at IS NULL")),
     Index("ix_outbox_watch", "watch_at", postgresql_where=text("published_at IS NOT NULL")),
+    Index("ix_outbox_held", "held_by", "priority", postgresql_where=text("held_by IS NOT NULL")),
 )
 
 idempotency = Table(

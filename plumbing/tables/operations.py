@@ -4,11 +4,13 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ForeignKey,
+    Index,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
     Text,
     Uuid,
+    text,
 )
 
 from plumbing.tables.base import METADATA, Moment, created_at
@@ -24,6 +26,11 @@ holds = Table(
     Column("created_by", Text, nullable=False),
     created_at(),
     Column("released_at", Moment),
+    Column("released_by", Text),
+    Column("released_why", Text),
+    Column("drained_at", Moment, comment="released, and nothing is set aside under it any more"),
+    Index("ix_holds_open", "id", postgresql_where=text("released_at IS NULL")),
+    Index("ix_holds_leaving", "id", postgresql_where=text("released_at IS NOT NULL AND drained_at IS NULL")),
 )
 
 leader = Table(

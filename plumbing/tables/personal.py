@@ -135,7 +135,8 @@ HOLDINGS: Mapping[str, Holding] = {
         "The proof that somebody was erased: a keyed hash of the id, who asked, when, and counts.",
     ),
     "outbox": _kept(
-        "id tenant_id channel priority delivery_ids available_at published_at watch_at", "Ids of deliveries alone."
+        "id tenant_id channel priority delivery_ids available_at published_at watch_at held_by",
+        "Ids of deliveries alone.",
     ),
     "idempotency": _kept(
         "key fingerprint notification_id answer expires_at",
@@ -171,7 +172,8 @@ HOLDINGS: Mapping[str, Holding] = {
     ),
     "apns_keys": _kept("id tenant_id app_id team_id key_id public_key created_at revoked_at", "The tenant's keys."),
     "holds": _kept(
-        "id tenant_id kind subject why created_by created_at released_at", "What operators stopped, never a person."
+        "id tenant_id kind subject why created_by created_at released_at released_by released_why drained_at",
+        "What operators stopped, never a person.",
     ),
     "webhooks": _kept(
         "id tenant_id url statuses secret_sealed old_secret_sealed old_secret_until failing_since disabled_at"

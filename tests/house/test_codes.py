@@ -21,7 +21,7 @@ REASONS = {
     "unsubscribed_global": 1, "unsubscribed_category": 2, "channel_opt_out": 3, "consent_missing": 4, "quiet_hours": 5,
     "suppression_list": 6, "duplicate": 7, "rate_limited": 8, "scheduled": 9, "expired": 10, "no_address": 11,
     "no_device": 12, "channel_not_in_category": 13, "no_content_for_channel": 14, "cancelled": 15,
-    "recipient_erased": 16, "team_key": 17, "device_gone": 18,
+    "recipient_erased": 16, "team_key": 17, "device_gone": 18, "held": 19,
     "template_missing_variable": 100, "template_error": 101, "content_too_large": 102, "content_rejected": 103,
     "address_rejected": 104, "provider_rejected": 105, "provider_unavailable": 106, "provider_throttled": 107,
     "provider_unconfigured": 108, "provider_credentials": 109, "provider_silent": 110, "retries_exhausted": 111,

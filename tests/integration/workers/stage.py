@@ -28,6 +28,7 @@ from tracking.claim import Claimed, Stale
 from tracking.rows import Records
 from workers import quarantine
 from workers.crew import Crew
+from workers.held import Holds
 from workers.worker import Worker
 
 PATIENCE_S = 30.0
@@ -132,6 +133,7 @@ class Stage:
             suppress=suppress,
             announce=announce,
             rng=Lowest(),
+            holds=Holds(self.pool),
         )
 
     @asynccontextmanager

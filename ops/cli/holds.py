@@ -1,0 +1,125 @@
+"""What operators stop and let go, from the shell: holds and lanes."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from domain.holds import HoldKind
+from ops.cli.door import fail
+from ops.cli.reaching import Key, Url, with_api
+
+if TYPE_CHECKING:
+    from ops.rest import Document, Rest
+
+_OPS = "/api/v1/ops"
+
+Why = Annotated[str, typer.Option(help="For those who come after.")]
+LaneName = Annotated[str, typer.Argument(help="Such as email.high.", metavar="LANE")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to `app`."""
+    holds = typer.Typer(help="What is held: nothing of it is begun, and nothing is lost.", no_args_is_help=True)
+    holds.command("list")(list_holds)
+    holds.command("add")(add_hold)
+    holds.command("release")(release_hold)
+    app.add_typer(holds, name="holds")
+    lanes = typer.Typer(help="Lanes: a channel at a priority, such as email.high.", no_args_is_help=True)
+    lanes.command("pause")(pause_lane)
+    lanes.command("resume")(resume_lane)
+    app.add_typer(lanes, name="lanes")
+
+
+def list_holds(
+    everything: Annotated[bool, typer.Option("--all", help="Those that were released, too.")] = False,
+    url: Url = "",
+    key: Key = "",
+) -> None:
+    """Show what is held, by whom, why, and how much waits for its release."""
+
+    async def act(rest: "Rest") -> None:
+        from ops.cli.shown import CONSOLE, clock, table  # lazy: rich
+
+        page = await rest.get(f"{_OPS}/holds", state="all" if everything else "open", limit="100")
+        rows = table("id", "holds", "since", "by", "waiting", "released", "why")
+        for one in page["items"]:
+            waiting = f"{one['waiting']['deliveries']}{'+' if one['waiting']['is_more'] else ''}"
+            released = f"{clock(one['released_at'])} by {one['released_by']}" if one["released_at"] else ""
+            what = f"{one['kind']} {one['subject']}"
+            rows.add_row(one["id"], what, clock(one["created_at"]), one["created_by"], waiting, released, one["why"])
+        CONSOLE.print(rows if page["items"] else "nothing is held")
+        if page["next_cursor"]:
+            CONSOLE.print("there are more: GET /api/v1/ops/holds shows them", style="dim")
+
+    with_api(url, key, act)
+
+
+def add_hold(
+    kind: Annotated[HoldKind, typer.Argument(help="What kind of thing.")],
+    subject: Annotated[str, typer.Argument(help="Its name; a lane is written email.high.")],
+    why: Why,
+    url: Url = "",
+    key: Key = "",
+) -> None:
+    """Hold something: from a second later on nothing of it is begun."""
+
+    async def act(rest: "Rest") -> None:
+        _show(await rest.post(f"{_OPS}/holds", {"kind": kind.value, "subject": subject, "why": why}))
+
+    with_api(url, key, act)
+
+
+def release_hold(
+    identifier: Annotated[str, typer.Argument(help="As `holds list` shows it.", metavar="ID")],
+    why: Why = "",
+    url: Url = "",
+    key: Key = "",
+) -> None:
+    """Release a hold: what waits goes on within ten seconds, the most urgent first."""
+    from urllib.parse import quote  # lazy
+
+    async def act(rest: "Rest") -> None:
+        query = {"why": why} if why else {}
+        _show(await rest.delete(f"{_OPS}/holds/{quote(identifier, safe='')}", **query))
+
+    with_api(url, key, act)
+
+
+def pause_lane(lane: LaneName, why: Why, url: Url = "", key: Key = "") -> None:
+    """Pause a lane."""
+    _turn(lane, "pause", why, url, key)
+
+
+def resume_lane(lane: LaneName, why: Why, url: Url = "", key: Key = "") -> None:
+    """Let a paused lane go on."""
+    _turn(lane, "resume", why, url, key)
+
+
+def _turn(lane: str, verb: str, why: str, url: str, key: str) -> None:
+    from domain.lanes import Lane  # lazy
+
+    try:
+        channel, priority = Lane.parse(lane)
+    except ValueError:
+        fail(f"{lane!r} is no lane: they are written email.high")
+
+    async def act(rest: "Rest") -> None:
+        from ops.cli.shown import CONSOLE  # lazy: rich
+
+        told = await rest.post(f"{_OPS}/lanes/{channel}/{priority}/{verb}", {"why": why})
+        if told["hold"] is None:
+            CONSOLE.print(f"{lane} was not paused")
+        else:
+            _show(told["hold"])
+
+    with_api(url, key, act)
+
+
+def _show(hold: "Document") -> None:
+    from ops.cli.shown import CONSOLE, clock  # lazy: rich
+
+    what = f"hold {hold['id']} of {hold['kind']} {hold['subject']}"
+    if hold["released_at"]:
+        CONSOLE.print(f"{what} was released {clock(hold['released_at'])} by {hold['released_by']}", soft_wrap=True)
+    else:
+        CONSOLE.print(f"{what}, since {clock(hold['created_at'])} by {hold['created_by']}", soft_wrap=True)
