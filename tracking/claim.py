@@ -29,7 +29,7 @@ _VERSION = """coalesce(
   (SELECT u.version FROM users u WHERE u.id = d.user_id), (SELECT c.version FROM contacts c WHERE c.id = d.address_id),
   (SELECT v.version FROM devices v WHERE v.id = d.address_id))
 """
-_CLAIM = sql(f"""
+_CLAIMING = """
 WITH taken AS (
   UPDATE deliveries d SET status = <sending>, attempt = d.attempt + 1, problem = NULL, reason = NULL,
     lease_token = $3, lease_until = now() + $4::interval, next_attempt_at = NULL, updated_at = now()
@@ -37,19 +37,23 @@ WITH taken AS (
   WHERE d.id = k.id AND d.status IN <WAITING> AND d.expires_at > now() AND n.cancelled_at IS NULL
     AND (d.next_attempt_at IS NULL OR d.next_attempt_at <= now() + interval '1 second')
     AND (d.recheck_at IS NULL OR d.recheck_at > now())
-    AND d.recipient_version = {_VERSION}
+    AND d.recipient_version = {version}
   RETURNING d.id, n.id AS notification_id, d.tenant_id, d.user_id, d.address_id, d.channel, d.priority, d.mode,
     n.template, n.template_version, n.locale, n.category, n.data, n.collapse_id, d.attempt, d.crashes, d.expires_at,
-    d.envelope_id, d.lease_until)
+    d.envelope_id, d.lease_until){not_flushed}
 SELECT t.id, t.notification_id, t.tenant_id, t.user_id, u.external_id, t.address_id, coalesce(c.address, v.id::text),
   u.name, u.timezone, u.locale, t.template, t.template_version, t.locale, t.category, t.data, t.attempt, t.crashes,
   t.expires_at, t.envelope_id, t.lease_until, t.collapse_id, coalesce(a.silent_per_hour, 0), t.channel, t.priority,
   t.mode
-FROM taken t LEFT JOIN users u ON u.id = t.user_id LEFT JOIN contacts c ON c.id = t.address_id
+FROM taken t{with_it} LEFT JOIN users u ON u.id = t.user_id LEFT JOIN contacts c ON c.id = t.address_id
 LEFT JOIN devices v ON t.channel = <channel.push> AND v.id = t.address_id AND v.invalidated_at IS NULL
   AND (t.user_id IS NULL OR v.user_id = t.user_id)
 LEFT JOIN apps a ON a.id = v.app_id
-""")  # noqa: S608  # only our own words
+"""
+_NOT_FLUSHED = ", not_flushed AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))"
+_CLAIM = sql(_CLAIMING.format(version=_VERSION, not_flushed="", with_it=""))
+_CLAIM_QUICKLY = sql(_CLAIMING.format(version=_VERSION, not_flushed=_NOT_FLUSHED, with_it=" CROSS JOIN not_flushed"))
+"""This commit does not wait for the disk; whatever waits after it takes it along."""
 _END = sql("""
 WITH ended AS (
   UPDATE deliveries d SET updated_at = now(), next_attempt_at = NULL,
@@ -163,8 +167,11 @@ class Claim:
     over: list[Over] = field(default_factory=list)
 
 
-async def claim(pool: asyncpg.Pool, ids: Iterable[UUID], *, lease_s: float) -> Claim:
+async def claim(pool: asyncpg.Pool, ids: Iterable[UUID], *, lease_s: float, may_repeat: bool = False) -> Claim:
     """Claim what can be sent now, each for `lease_s` seconds, and commit. Ids that do not exist count as ended.
+
+    With `may_repeat`, for recipients that know what they were sent, the commit does not wait for the disk: should
+    PostgreSQL itself crash within the next half second, the claim is forgotten and the delivery goes again.
 
     Waiting deliveries past their `expires_at` end `expired`, those of a cancelled notification `cancelled`. One round
     trip when all of them are ours. Raises Unavailable, but never once something is claimed: those that could not be
@@ -176,7 +183,7 @@ async def claim(pool: asyncpg.Pool, ids: Iterable[UUID], *, lease_s: float) -> C
     if not wanted:
         return answer
     async with borrow(pool) as conn:
-        statement = of_this_month(_CLAIM, wanted[0], wanted[-1], now=utc_now())
+        statement = of_this_month(_CLAIM_QUICKLY if may_repeat else _CLAIM, wanted[0], wanted[-1], now=utc_now())
         rows = await conn.fetch(statement, wanted, _notifications(wanted), token, timedelta(seconds=lease_s))
         answer.claimed = [_claimed(row, token) for row in rows]
         if len(rows) < len(wanted):

@@ -131,7 +131,8 @@ class Dispatcher:
         lease_s = self._crew.sending.timeout_s(self.channel) + LEASE_MARGIN_S
         try:
             pieces = await self._pass_by_held(pieces, copies)
-            answer = await claim(self._crew.pool, copies, lease_s=lease_s)
+            may_repeat = self.channel is Channel.PUSH  # devices know what they were sent
+            answer = await claim(self._crew.pool, copies, lease_s=lease_s, may_repeat=may_repeat)
         except CarillonError as error:
             log.warning("claim.failed", channel=self.channel, size=len(pieces), error=str(error))
             self._return(pieces)

@@ -22,6 +22,7 @@ _ROWS: tuple[tuple[str, Callable[[Phase], str]], ...] = (
     ("request → device, p99", lambda p: ms(p.round.p99_ms)),
     ("in the database", lambda p: ", ".join(f"{count:,} {status}" for status, count in p.round.statuses.items())),
     ("machine, best / middle / worst", lambda p: noise(p.noise)),
+    ("disk, an fsync", lambda p: ms(p.noise.fsync_ms)),
 )
 
 

@@ -10,7 +10,7 @@ from tests.house.rooms import ROOT, modules, shown, syntax
 from tracking.webhooks.noting import telling
 
 QUIET = {
-    "tracking/claim.py:_CLAIM": "sending is a step",
+    "tracking/claim.py:_CLAIMING": "sending is a step",
     "tracking/finish.py:_GIVE_BACK": "resting and queued are steps",
     "tracking/receipts.py:_ABSENT": "queued is a step",
     "tracking/overdue.py:_REQUEUE": "queued is a step",

@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -10,12 +10,13 @@ import pytest
 from domain.clock import utc_now
 from domain.delivery import DeliveryStatus
 from domain.errors import Unavailable
-from domain.ids import delivery_id, notification_id
+from domain.ids import delivery_id, notification_id, notification_of
 from domain.lanes import Channel
 from domain.reasons import Reason
+from plumbing.database import open_hot_pool
 from tests.integration.tracking.builders import finished, outbox_ids, person, recorded, records, status_of
 from tracking.cancel import cancel
-from tracking.claim import claim
+from tracking.claim import _CLAIM_QUICKLY, claim
 from tracking.finish import finish
 
 
@@ -199,3 +200,24 @@ async def test_a_row_that_somebody_holds_does_not_cost_what_was_claimed_beside_i
 
     assert [one.id for one in answer.claimed] == [free]
     assert [one for one, _ in answer.not_due] == [held]
+
+
+async def test_a_claim_that_may_be_repeated_does_not_wait_for_the_disk_and_no_other_commit_learns_of_it(
+    database_url: str, hot_pool: asyncpg.Pool, tenant: UUID
+) -> None:
+    who = await person(hot_pool, tenant)
+    once, again = await recorded(hot_pool, records(who)), await recorded(hot_pool, records(who))
+    pool = await open_hot_pool(database_url, size=1)
+    try:
+        won = await claim(pool, once, lease_s=20, may_repeat=True)
+        afterwards = await pool.fetchval("SHOW synchronous_commit")
+        async with pool.acquire() as conn, conn.transaction():
+            await conn.fetch(
+                _CLAIM_QUICKLY, again, [notification_of(one) for one in again], uuid4(), timedelta(seconds=5)
+            )
+            meanwhile = await conn.fetchval("SHOW synchronous_commit")
+    finally:
+        await pool.close()
+
+    assert [one.id for one in won.claimed] == once
+    assert (meanwhile, afterwards) == ("off", "on")

@@ -19,7 +19,7 @@ from ops.bench.result import plain
 from ops.bench.rounds import Round
 from ops.cli.main import app
 
-QUIET = Noise(5.0, 6.0, 7.0, 0.0)
+QUIET = Noise(5.0, 6.0, 7.0, 0.0, 1.0)
 SIDES = ("Carillon", "slow", "slower")
 
 

@@ -19,7 +19,7 @@ def test_a_quantile_is_the_smallest_value_that_so_many_do_not_exceed(count: int,
 
 
 def test_what_was_not_measured_is_null_in_json() -> None:
-    figures = Figures("nobody", Noise(1.0, 1.0, 1.0, 0.0))
+    figures = Figures("nobody", Noise(1.0, 1.0, 1.0, 0.0, 1.0))
 
     assert math.isnan(quantile([], 0.5))
     assert json.loads(json.dumps(figures.document(), allow_nan=False))["latency_p99_ms"] is None

@@ -10,7 +10,7 @@ from ops.bench.email import EmailFigures, EmailPlan
 from ops.bench.lanes import LanesFigures, LanesPlan, Way, way_of
 from ops.bench.noise import Noise
 
-QUIET = Noise(5.0, 6.0, 7.0, 0.0)
+QUIET = Noise(5.0, 6.0, 7.0, 0.0, 1.0)
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 

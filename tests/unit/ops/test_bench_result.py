@@ -15,7 +15,7 @@ from ops.bench.rounds import Round
 from ops.bench.sending import Phase, SendFigures
 from ops.bench.tables import shortfalls, show_sending, written
 
-QUIET = Noise(5.0, 5.1, 6.0, 0.1)
+QUIET = Noise(5.0, 5.1, 6.0, 0.1, 1.0)
 
 
 def figures() -> SendFigures:

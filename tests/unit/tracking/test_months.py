@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from domain.ids import notification_id
-from tracking.claim import _CLAIM
+from tracking.claim import _CLAIM, _CLAIM_QUICKLY
 from tracking.months import of_this_month
 from tracking.sent import _ACKED, _SENT
 
@@ -17,7 +17,7 @@ def made_at(moment: datetime, later_ms: int = 0) -> int:
     return int(moment.timestamp() * 1000) + later_ms
 
 
-@pytest.mark.parametrize("statement", [_CLAIM, _SENT, _ACKED])
+@pytest.mark.parametrize("statement", [_CLAIM, _CLAIM_QUICKLY, _SENT, _ACKED])
 def test_a_statement_on_ids_of_this_month_opens_no_other(statement: str) -> None:
     first, last = notification_id(made_at(NOVEMBER)), notification_id(made_at(DECEMBER, -1))
 
