@@ -65,6 +65,7 @@ class Duty(StrEnum):
     ERASURE = "erasure"
     REPLAY = "replay"
     HOLDS = "holds"
+    WATCH = "watch"
 
 
 class SweepOutcome(StrEnum):
@@ -189,6 +190,31 @@ BROADCAST_PLANNED = counter(
 )
 SWEPT = counter("carillon_swept_total", "What the sweeper did.", {"outcome": SweepOutcome})
 DUTY_FAILURES = counter("carillon_duty_failures_total", "Turns of the scheduler that failed.", {"duty": Duty})
+OUTBOX_OLDEST_SECONDS = gauge(
+    "carillon_outbox_oldest_seconds",
+    "For how long the oldest due envelope of a lane waits to be published, as the leader saw it last.",
+    {"lane": _LANES},
+)
+QUEUE_READY = gauge(
+    "carillon_queue_ready_messages",
+    "Messages that no worker has taken yet, as the leader saw it last.",
+    {"lane": _LANES},
+)
+OVERDUE_SECONDS = gauge(
+    "carillon_overdue_seconds",
+    "For how long the oldest envelope of which nothing was heard waits for the sweeper, as the leader saw it last.",
+    {},
+)
+STUCK_SENDING = gauge(
+    "carillon_stuck_sending_deliveries",
+    "Deliveries that are sending though their lease was over two minutes ago, as the leader saw it last.",
+    {},
+)
+UNCONFIRMED = counter(
+    "carillon_publish_unconfirmed_total",
+    "Messages that RabbitMQ did not confirm in time; what waits is published again.",
+    {},
+)
 IS_LEADER = gauge("carillon_scheduler_is_leader", "1 while this scheduler does what only one may do.", {})
 REDIS_IS_OPEN = gauge("carillon_redis_breaker_is_open", "1 while Redis is left alone because it does not answer.", {})
 

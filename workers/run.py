@@ -159,7 +159,7 @@ def slots_of(settings: Settings, channels: Sequence[Channel], slots: int | None)
 
 def show(resources: Resources, providers: Channels) -> None:
     """Bring the gauges up to date that nobody counts."""
-    metrics.REDIS_IS_OPEN.set(resources.cache.is_open)
+    metrics.REDIS_IS_OPEN.set(not resources.cache.is_open)
     for channel, now in providers.states().items():
         for state in metrics.BreakerState:
             metrics.BREAKER_STATE.labels(channel=channel, state=state).set(state.value == now.value)

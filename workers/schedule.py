@@ -30,6 +30,7 @@ from workers.leader import Leader, Turn
 from workers.people_duties import PeopleDuties
 from workers.policies import Policies
 from workers.replays import Replays
+from workers.watching import Watching
 
 
 async def run(settings: Settings) -> None:
@@ -44,7 +45,8 @@ async def run(settings: Settings) -> None:
         publisher = await Publisher.open(connection)
         stack.push_async_callback(publisher.close)
         relay, planner = Relay(resources.hot_pool, publisher), Planner(intake_of(resources))
-        leader, counter = _leaders(resources, publisher)
+        watching = Watching(publisher)
+        leader, counter = _leaders(resources, publisher, watching)
         loops = (relay, planner, leader, counter)
         checks = {
             "postgres": Check(lambda: resources.hot_pool.fetchval("SELECT 1")),
@@ -57,8 +59,10 @@ async def run(settings: Settings) -> None:
         tell_ready("scheduler", f"{url}/metrics")
 
         def trouble() -> str | None:
-            metrics.REDIS_IS_OPEN.set(resources.cache.is_open)
+            metrics.REDIS_IS_OPEN.set(not resources.cache.is_open)
             metrics.IS_LEADER.set(leader.is_leading)
+            if not leader.is_leading:
+                watching.forget()
             for task in tasks:
                 if task.done():
                     task.result()
@@ -73,11 +77,11 @@ async def run(settings: Settings) -> None:
             end_in_time()
 
 
-def _leaders(resources: Resources, publisher: Publisher) -> tuple[Leader, Leader]:
+def _leaders(resources: Resources, publisher: Publisher, watching: Watching) -> tuple[Leader, Leader]:
     """Who sweeps, and who counts."""
     categories = Categories()
     duties = Duties(publisher, Policies(resources.hot_pool, categories).of, resources.settings.retention_months)
-    urgent = [*duties.urgent(), Replays(publisher, categories).turn()]
+    urgent = [*duties.urgent(), Replays(publisher, categories).turn(), *watching.turns()]
     owner = f"{socket.gethostname()}:{os.getpid()}:{time.monotonic_ns()}"
     url = resources.settings.need("database_url")
     return (

@@ -12,6 +12,7 @@ import structlog
 from aio_pika.abc import AbstractRobustChannel
 
 from domain.lanes import Channel
+from plumbing import metrics
 from plumbing.broker import frames, topology
 from plumbing.broker.connection import CALL_TIMEOUT_S, Connection, broker_trouble, close_channels, is_broker_trouble
 from plumbing.broker.envelope import MESSAGE_TYPE, Envelope
@@ -21,6 +22,9 @@ _WORK = frames.kind("application/json", is_persistent=True, name=MESSAGE_TYPE)
 _RECEIPT = frames.kind("application/json", is_persistent=True)
 _FRAMES = frames.kind("application/msgpack", is_persistent=False)
 """A hint that is worth nothing after its reader's end: it need not be written to a disk."""
+
+_MAY_BE_GONE = frozenset({"", topology.GATEWAYS})
+"""Where gateways listen, who come and go: what they do not get is no trouble of the broker's."""
 
 log = structlog.get_logger(__name__)
 
@@ -139,6 +143,8 @@ class Publisher:
             if unconfirmed is not None:
                 unconfirmed.forget(call)
         if not all(call.answers):
+            if exchange not in _MAY_BE_GONE:
+                metrics.UNCONFIRMED.inc(call.answers.count(False))
             log.warning("publish.unconfirmed", exchange=exchange, count=call.answers.count(False))
         return call.answers
 

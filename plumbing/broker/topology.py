@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from aio_pika.abc import AbstractChannel, AbstractQueue
+from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 
 from domain.lanes import DECLARED_CHANNELS, DECLARED_LANES, Channel, Lane
 from plumbing.broker.connection import CALL_TIMEOUT_S, broker_trouble
@@ -175,3 +176,26 @@ async def declare_queue(amqp_channel: AbstractChannel, queue: Queue) -> Abstract
     for exchange, routing_key in queue.bindings:
         await declared.bind(exchange, routing_key, timeout=CALL_TIMEOUT_S)
     return declared
+
+
+class Standing(StrEnum):
+    """How a queue of the topology stands at a broker."""
+
+    DECLARED = "declared"
+    MISSING = "missing"
+    DIFFERENT = "different"
+
+
+async def inspect(amqp_channel: AbstractChannel, queue: Queue) -> tuple[Standing, int]:
+    """How a queue stands, and how many consume it; nothing is made that is not there. Closes the channel."""
+    try:
+        there = await amqp_channel.declare_queue(queue.name, passive=True, timeout=CALL_TIMEOUT_S)
+        await amqp_channel.declare_queue(
+            queue.name, durable=not queue.is_exclusive, arguments=dict(queue.arguments), timeout=CALL_TIMEOUT_S
+        )
+    except ChannelNotFoundEntity:
+        return Standing.MISSING, 0
+    except ChannelPreconditionFailed:
+        return Standing.DIFFERENT, 0
+    await amqp_channel.close()
+    return Standing.DECLARED, there.declaration_result.consumer_count or 0

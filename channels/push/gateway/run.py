@@ -67,7 +67,7 @@ async def run(settings: Settings) -> None:
         tell_ready("gateway", f"{metrics_url}/metrics", url=here.url)
 
         def trouble() -> str | None:
-            metrics.REDIS_IS_OPEN.set(resources.cache.is_open)
+            metrics.REDIS_IS_OPEN.set(not resources.cache.is_open)
             return node.trouble
 
         try:

@@ -4,7 +4,17 @@ import re
 
 from plumbing import metrics
 
-UNITS = ("_total", "_seconds", "_deliveries", "_notifications", "_busy", "_state", "_is_leader", "_is_open")
+UNITS = (
+    "_total",
+    "_seconds",
+    "_deliveries",
+    "_notifications",
+    "_busy",
+    "_state",
+    "_is_leader",
+    "_is_open",
+    "_messages",
+)
 
 
 def families() -> dict[str, str]:
