@@ -44,7 +44,7 @@ _TABLE = "SELECT to_regclass($1) IS NOT NULL"
 
 async def look(patient: Patient, conn: asyncpg.Connection) -> AsyncIterator[Finding]:
     """Every finding about the server that `conn` speaks to."""
-    yield _version(conn)
+    yield _version(conn, await conn.fetchval("SHOW server_version"))
     if await conn.fetchval("SELECT pg_is_in_recovery()"):
         words = "this server is a standby: nothing can be written"
         yield bad("postgres.role", words, "point CARILLON_DATABASE_URL at the primary")
@@ -59,9 +59,8 @@ async def look(patient: Patient, conn: asyncpg.Connection) -> AsyncIterator[Find
         yield finding
 
 
-def _version(conn: asyncpg.Connection) -> Finding:
+def _version(conn: asyncpg.Connection, words: str) -> Finding:
     version = conn.get_server_version()
-    words = f"{version.major}.{version.minor}"
     if version.major < OLDEST:
         return bad("postgres.version", f"{words} is too old", f"upgrade to {OLDEST_KEPT} or newer")
     if version.major < OLDEST_KEPT:
