@@ -59,6 +59,14 @@ PublishReceipts = Callable[[Sequence[bytes]], Awaitable[int]]
 """Hands receipts to RabbitMQ; answers how many it confirmed."""
 
 
+QueueDepth = Callable[[str], Awaitable[int | None]]
+"""Messages ready in a queue of the broker; None when it does not answer."""
+
+
+async def _unknown_depth(_queue: str) -> int | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class House:
     """Everything that routes reach for."""
@@ -83,6 +91,7 @@ class House:
     nodes: Nodes
     outside: Outside = field(default_factory=Outside)
     checks: Mapping[str, Check] = field(default_factory=dict)
+    queue_depth: QueueDepth = _unknown_depth
     clock: Clock = utc_now
     body_limits: BodyLimits = field(default_factory=BodyLimits)
 

@@ -24,6 +24,51 @@ _PAUSE = _HOLD | {"tenant_id": None, "kind": "lane", "subject": "sms.low"}
 _OPS = "/api/v1/ops"
 _LANE = f"{_OPS}/lanes/{{channel}}/{{priority}}"
 
+_ORDER = {
+    "provider": "smtp",
+    "state": "open",
+    "why": "they answer 250 and lose it",
+    "ordered_by": "cn_live_u4TO",
+    "ordered_at": _AT,
+}
+_WORKER = "worker:mail-1:4711:a1b2c3"
+_BREAKER: dict[str, Any] = {
+    "provider": "smtp",
+    "ordered": "open",
+    "order": _ORDER,
+    "workers": [
+        {"worker": _WORKER, "at": _AT, "state": "open", "is_forced": True, "opened_at": _AT, "retry_after_s": 4.2}
+    ],
+}
+_OVERVIEW: dict[str, Any] = {
+    "at": _AT,
+    "lanes": [
+        {
+            "lane": "email.normal",
+            "is_paused": False,
+            "broker_messages": 12,
+            "waiting": {"deliveries": 31_000, "is_more": False},
+            "oldest_s": 4.1,
+            "begun_last_minute": 18_000,
+        }
+    ],
+    "breakers": [_BREAKER],
+    "roles": [
+        {
+            "name": _WORKER,
+            "role": "worker",
+            "is_alive": True,
+            "begun_at": _AT,
+            "at": _AT,
+            "facts": {"lanes": ["email.normal"], "waiting": 40, "trouble": None},
+        }
+    ],
+    "gateways": None,
+    "outbox": {"oldest_s": 4.1, "sweep_overdue_s": 0.0},
+    "leaders": [{"name": "scheduler", "owner": "mail-1:4712", "until": _LATER, "leads": True}],
+    "unknown": ["gateways"],
+}
+
 EXAMPLES: dict[tuple[str, str], Example] = {
     (f"{_OPS}/holds", "get"): Example(
         told={"items": [_HOLD | {"waiting": {"deliveries": 41_250, "is_more": False}}], "next_cursor": None}
@@ -34,5 +79,11 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     (f"{_LANE}/resume", "post"): Example(
         {"why": "corrected"},
         {"lane": "sms.low", "is_paused": False, "hold": _RELEASED | {"kind": "lane", "subject": "sms.low"}},
+    ),
+    (f"{_OPS}/overview", "get"): Example(told=_OVERVIEW),
+    (f"{_OPS}/breakers", "get"): Example(told={"items": [_BREAKER], "unknown": []}),
+    (f"{_OPS}/breakers/{{provider}}", "get"): Example(told=_BREAKER),
+    (f"{_OPS}/breakers/{{provider}}", "post"): Example(
+        {"state": "open", "why": "they answer 250 and lose it"}, _BREAKER
     ),
 }

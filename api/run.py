@@ -69,6 +69,7 @@ async def open_house(resources: Resources, stack: AsyncExitStack) -> House:
         box=Box(settings.need("secret_key")),
         publish_receipts=accepting.publisher.publish_receipts,
         nodes=accepting.publisher,
+        queue_depth=accepting.publisher.queue_depth,
         outside=outside,
         checks={
             "postgres": Check(partial(pool.fetchval, "SELECT 1")),

@@ -65,6 +65,7 @@ class Breaker:
         self._trial_runs = False
         self._epoch = 0
         self.is_forced = False
+        self.is_kept_closed = False
         self.opened_at: float | None = None
 
     @property
@@ -99,17 +100,30 @@ class Breaker:
         return outcome
 
     def force_open(self) -> None:
-        """Hold everything back until `force_close`: an operator's wish."""
-        self.is_forced = True
+        """Hold everything back until `force_close` or `let_judge`: an operator's wish."""
+        self.is_forced, self.is_kept_closed = True, False
         self._open()
+
+    def keep_closed(self) -> None:
+        """Let everything through, whatever fails, until another wish: an operator's."""
+        self.force_close()
+        self.is_kept_closed = True
+
+    def let_judge(self) -> None:
+        """Judge by oneself again: after `force_open` with a trial at once."""
+        self.is_kept_closed = False
+        if self.is_forced:
+            self.is_forced = False
+            self._open_s = FIRST_OPEN_S
+            self._trial_due_s = self._clock()
 
     def force_close(self) -> None:
         """Let everything through and forget what was counted: an operator's wish."""
-        self.is_forced = False
+        self.is_forced = self.is_kept_closed = False
         self._close()
 
     def _judge(self, has_failed: bool | None, *, is_trial: bool) -> None:
-        if has_failed is None:
+        if has_failed is None or self.is_kept_closed:
             return
         if is_trial:
             self._end_trial(has_failed)

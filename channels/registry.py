@@ -50,6 +50,29 @@ class Channels:
         for port in (*self._ports.values(), *self.sinks.values()):
             await port.close()
 
+    def heed(self, orders: Mapping[str, str]) -> None:
+        """What operators order: `open` or `closed` by provider; a provider that is not named judges by itself."""
+        for breaker in self.breakers.values():
+            match orders.get(breaker.provider):
+                case "open" if not breaker.is_forced:
+                    breaker.force_open()
+                case "closed" if not breaker.is_kept_closed:
+                    breaker.keep_closed()
+                case None if breaker.is_forced or breaker.is_kept_closed:
+                    breaker.let_judge()
+
+    def told(self) -> dict[str, dict[str, object]]:
+        """Each breaker as operators see it, by provider."""
+        return {
+            breaker.provider: {
+                "state": breaker.state,
+                "is_forced": breaker.is_forced or breaker.is_kept_closed,
+                "opened_at_s": breaker.opened_at,
+                "retry_after_s": round(breaker.retry_after_s, 1),
+            }
+            for breaker in self.breakers.values()
+        }
+
     def states(self) -> dict[Channel, BreakerState]:
         """The state of each configured channel's breaker, for metrics and for pausing a lane."""
         return {channel: breaker.state for channel, breaker in self.breakers.items()}

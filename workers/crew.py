@@ -18,6 +18,7 @@ from tracking.claim import Claimed, Stale
 from tracking.finish import Keep
 from workers.held import Holds
 from workers.mail import keep
+from workers.tempo import Tempo
 
 
 class Sending(Protocol):
@@ -48,6 +49,7 @@ class Crew:
     announce: Callable[[Sequence[Letter]], Awaitable[None]]
     """Tells gateways that letters, committed, lie in the mailbox of a device that they may have."""
     keep: Keep = keep
+    tempo: Tempo = field(default_factory=Tempo)
     holds: Holds = field(default_factory=Holds)
     """What operators have stopped."""
     clock: Clock = utc_now

@@ -224,6 +224,11 @@ class Dispatcher:
         self._paused_until_s = max(self._paused_until_s, loop.time() + pause_s)
         loop.call_at(self._paused_until_s + 0.001, self._wake.set)
 
+    def resume(self) -> None:
+        """Look again at once, whatever it waits for: a breaker was ordered to open or close."""
+        self._paused_until_s, self._is_on_trial = 0.0, False
+        self._wake.set()
+
     async def _park(self, pieces: list[Piece]) -> None:
         """Send unclaimed deliveries to the ten-second queue, unchanged; what is not confirmed comes again by itself."""
         await asyncio.gather(*(self._park_part(parcel, ids) for parcel, ids in by_parcel(pieces)))

@@ -13,6 +13,7 @@ from domain.lanes import DECLARED_CHANNELS, DECLARED_LANES, Channel, Lane
 from domain.reasons import Reason
 from fanout.publish import enclose
 from plumbing import metrics, push_metrics
+from plumbing.beats import forget_silent
 from plumbing.broker.publisher import Publisher
 from plumbing.broker.topology import RETRY_LEVELS_S, quarantine_queue, retry_queue, work_queue
 from plumbing.metrics import Duty, SweepOutcome
@@ -161,6 +162,7 @@ class Duties:
     async def purge(self, led: Led) -> bool:
         """Forget expired idempotency keys and dedupe windows, a batch at a time until none is left."""
         async with led() as conn:
+            await forget_silent(conn)
             return await forget_expired(conn, limit=PURGE_LIMIT) >= PURGE_LIMIT
 
     async def forget_webhooks(self, led: Led) -> bool:

@@ -1,7 +1,7 @@
-"""What a worker knows of the open holds: a copy that is read anew twice a second, and before any use once it is old."""
+"""What a worker knows of open holds and of orders to breakers: read twice a second, and before use once it is old."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from uuid import UUID
 
 import asyncpg
@@ -12,6 +12,7 @@ from domain.holds import Hold, OpenHolds
 from plumbing.database import borrow
 from tracking.claim import Claimed
 from tracking.holds import open_holds
+from tracking.orders import wishes
 from tracking.set_aside import set_aside
 
 REFRESH_S = 0.5
@@ -28,7 +29,10 @@ class Holds:
         self._pool = pool
         self._read_s = float("-inf")
         self._known: list[Hold] = []
+        self._orders: Mapping[str, str] = {}
         self.now = OpenHolds()
+        self.heed: list[Callable[[Mapping[str, str]], None]] = []
+        """Who wants to hear what operators order breakers to do, by provider, when that changes."""
 
     async def run(self) -> None:
         """Read them twice a second until cancelled; while PostgreSQL does not answer nothing is claimed either."""
@@ -47,9 +51,13 @@ class Holds:
             return
         asked_s = asyncio.get_running_loop().time()
         async with borrow(self._pool) as conn:
-            known = await open_holds(conn)
+            known, orders = await open_holds(conn), await wishes(conn)
         if known != self._known:
             self._known, self.now = known, OpenHolds(known)
+        if orders != self._orders:
+            self._orders = orders
+            for heed in self.heed:
+                heed(orders)
         self._read_s = asked_s
 
     async def keep_fresh(self) -> None:

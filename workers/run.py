@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import Any
 
 from channels.push.channel import PushChannel
 from channels.push.hints import announce
@@ -15,6 +16,7 @@ from domain.clock import utc_now
 from domain.lanes import OPEN_CHANNELS, Channel, Priority
 from migrations.state import need_current_schema
 from plumbing import metrics
+from plumbing.beats import Beats
 from plumbing.broker.connection import connect
 from plumbing.broker.consumer import Consumer
 from plumbing.broker.publisher import Publisher
@@ -79,6 +81,9 @@ async def run(
         telling = asyncio.create_task(courier.run(), name="courier")
         stack.push_async_callback(_end, telling)
         await worker.start()
+        life = Beats(resources.hot_pool, "worker", partial(_facts, worker, crew, providers))
+        life.open()
+        stack.push_async_callback(life.close)
         settle()
         tell_ready("worker", f"{url}/metrics")
 
@@ -134,6 +139,8 @@ def crew_of(resources: Resources, publisher: Publisher, presence: Presence, prov
     async def tell_gateways(letters: Sequence[Letter]) -> None:
         await announce(publisher, presence, letters, now=utc_now())
 
+    holds = Holds(pool)
+    holds.heed.append(providers.heed)
     return Crew(
         pool=pool,
         publisher=publisher,
@@ -143,8 +150,19 @@ def crew_of(resources: Resources, publisher: Publisher, presence: Presence, prov
         may_repeat=Policies(pool, categories).may_repeat,
         suppress=Suppressor(pool, resources.cache),
         announce=tell_gateways,
-        holds=Holds(pool),
+        holds=holds,
     )
+
+
+def _facts(worker: Worker, crew: Crew, providers: Channels) -> dict[str, Any]:
+    """What a worker tells of itself with each sign of life."""
+    return {
+        "lanes": worker.lanes,
+        "waiting": worker.waiting,
+        "trouble": worker.trouble(),
+        "per_minute": crew.tempo.per_minute(),
+        "breakers": providers.told(),
+    }
 
 
 def slots_of(settings: Settings, channels: Sequence[Channel], slots: int | None) -> Mapping[Channel, int]:

@@ -15,6 +15,7 @@ from fanout.intake import intake_of
 from fanout.relay import Relay
 from migrations.state import need_current_schema
 from plumbing import metrics
+from plumbing.beats import Beats
 from plumbing.broker.connection import connect
 from plumbing.broker.publisher import Publisher
 from plumbing.database import borrow
@@ -55,6 +56,9 @@ async def run(settings: Settings) -> None:
         url = await stack.enter_async_context(open_door(settings.metrics_port, checks, host=settings.metrics_host))
         tasks = [asyncio.create_task(one.run(), name=type(one).__name__) for one in loops]
         stack.push_async_callback(_end, tasks)
+        life = Beats(resources.hot_pool, "scheduler", lambda: {"is_leading": leader.is_leading})
+        life.open()
+        stack.push_async_callback(life.close)
         settle()
         tell_ready("scheduler", f"{url}/metrics")
 

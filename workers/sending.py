@@ -124,6 +124,7 @@ async def _call(crew: Crew, works: Sequence[Work], outgoings: Sequence[Outgoing]
     for parcel in {work.pieces[0].parcel for work in works if work.pieces}:
         _queue_wait(parcel.envelope.lane).observe(begun_s - parcel.arrived_s)
     channel, mode = outgoings[0].channel, outgoings[0].mode
+    crew.tempo.begin(channel, [one.priority for one in outgoings])
     reach(Failpoint.WORKER_BEFORE_SEND)
     try:
         outcomes = await crew.sending.send(channel, mode, outgoings)

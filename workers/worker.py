@@ -66,6 +66,7 @@ class Worker:
 
     async def start(self) -> None:
         """Open everything, then let messages come. Raises Unavailable."""
+        self._crew.holds.heed.append(self._heed)
         await self._crew.holds.refresh()
         self._watch = asyncio.create_task(self._crew.holds.run(), name="holds")
         self._finisher.open()
@@ -101,6 +102,16 @@ class Worker:
             await asyncio.gather(self._watch, return_exceptions=True)
         if self._burials:
             await asyncio.wait(self._burials, timeout=1)
+
+    @property
+    def lanes(self) -> list[str]:
+        """The lanes it works off."""
+        return [str(Lane(channel, priority)) for channel in self._slots for priority in self._priorities]
+
+    def _heed(self, _orders: object) -> None:
+        """An operator has ordered a breaker: who waits for one looks again."""
+        for dispatcher in self._dispatchers.values():
+            dispatcher.resume()
 
     @property
     def waiting(self) -> int:

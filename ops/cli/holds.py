@@ -25,9 +25,14 @@ def register(app: typer.Typer) -> None:
     holds.command("release")(release_hold)
     app.add_typer(holds, name="holds")
     lanes = typer.Typer(help="Lanes: a channel at a priority, such as email.high.", no_args_is_help=True)
+    lanes.command("list")(list_lanes)
     lanes.command("pause")(pause_lane)
     lanes.command("resume")(resume_lane)
     app.add_typer(lanes, name="lanes")
+    breakers = typer.Typer(help="Breakers: what keeps work from a provider that is down.", no_args_is_help=True)
+    breakers.command("list")(list_breakers)
+    breakers.command("order")(order_breaker)
+    app.add_typer(breakers, name="breakers")
 
 
 def list_holds(
@@ -83,6 +88,76 @@ def release_hold(
         _show(await rest.delete(f"{_OPS}/holds/{quote(identifier, safe='')}", **query))
 
     with_api(url, key, act)
+
+
+def list_lanes(url: Url = "", key: Key = "") -> None:
+    """Show every lane: what waits, how long, what is begun; and who works."""
+
+    async def act(rest: "Rest") -> None:
+        from ops.cli.shown import CONSOLE, table  # lazy: rich
+
+        found = await rest.get(f"{_OPS}/overview")
+        rows = table("lane", "broker", "waiting", "oldest", "last minute", "")
+        for one in found["lanes"]:
+            waiting = one["waiting"]
+            rows.add_row(
+                one["lane"],
+                _or_unknown(one["broker_messages"]),
+                "?" if waiting is None else f"{waiting['deliveries']}{'+' if waiting['is_more'] else ''}",
+                "" if one["oldest_s"] is None else f"{one['oldest_s']:.0f} s",
+                _or_unknown(one["begun_last_minute"]),
+                "paused" if one["is_paused"] else "",
+            )
+        CONSOLE.print(rows)
+        if found["roles"] is not None:
+            alive = [one["role"] for one in found["roles"] if one["is_alive"]]
+            CONSOLE.print(
+                f"{alive.count('worker')} workers, {alive.count('scheduler')} schedulers are alive", style="dim"
+            )
+        if found["unknown"]:
+            CONSOLE.print(f"unknown, for there was no answer: {', '.join(found['unknown'])}", style="yellow")
+
+    with_api(url, key, act)
+
+
+def list_breakers(url: Url = "", key: Key = "") -> None:
+    """Show every breaker: what was ordered, and how it stands in each worker."""
+
+    async def act(rest: "Rest") -> None:
+        from ops.cli.shown import CONSOLE, table  # lazy: rich
+
+        found = await rest.get(f"{_OPS}/breakers")
+        rows = table("provider", "ordered", "worker", "state", "why")
+        for one in found["items"]:
+            rows.add_row(one["provider"], one["ordered"], "", "", one["order"]["why"] if one["order"] else "")
+            for worker in one["workers"]:
+                rows.add_row("", "", worker["worker"], worker["state"])
+        CONSOLE.print(rows)
+
+    with_api(url, key, act)
+
+
+def order_breaker(
+    provider: Annotated[str, typer.Argument(help="As `breakers list` shows it.")],
+    state: Annotated[str, typer.Argument(help="open, closed, or auto: each worker judges.")],
+    why: Why,
+    url: Url = "",
+    key: Key = "",
+) -> None:
+    """Force a breaker open or closed in all workers, or let it judge again."""
+    from urllib.parse import quote  # lazy
+
+    async def act(rest: "Rest") -> None:
+        from ops.cli.shown import CONSOLE  # lazy: rich
+
+        told = await rest.post(f"{_OPS}/breakers/{quote(provider, safe='')}", {"state": state, "why": why})
+        CONSOLE.print(f"{provider}: {told['ordered']}, in {len(told['workers'])} workers within a second")
+
+    with_api(url, key, act)
+
+
+def _or_unknown(count: int | None) -> str:
+    return "?" if count is None else str(count)
 
 
 def pause_lane(lane: LaneName, why: Why, url: Url = "", key: Key = "") -> None:

@@ -10,8 +10,10 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from plumbing.tables.base import METADATA, Moment, created_at
 
@@ -40,6 +42,26 @@ leader = Table(
     Column("owner", Text, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("until", Moment, nullable=False),
+)
+
+breaker_orders = Table(
+    "breaker_orders",
+    METADATA,
+    Column("provider", Text, primary_key=True),
+    Column("state", Text, nullable=False, comment="auto, open or closed"),
+    Column("why", Text, nullable=False),
+    Column("ordered_by", Text, nullable=False),
+    Column("ordered_at", Moment, nullable=False, server_default=func.now()),
+)
+
+role_beats = Table(
+    "role_beats",
+    METADATA,
+    Column("name", Text, primary_key=True, comment="role, host and process"),
+    Column("role", Text, nullable=False),
+    Column("begun_at", Moment, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("facts", JSONB, nullable=False),
 )
 
 delivery_counts = Table(

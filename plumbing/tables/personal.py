@@ -188,6 +188,8 @@ HOLDINGS: Mapping[str, Holding] = {
         "id webhook_id message_id number status_code answer error duration_ms",
         "What the tenant's own endpoint answered, forgotten after 30 days.",
     ),
+    "breaker_orders": _kept("provider state why ordered_by ordered_at", "What operators ordered."),
+    "role_beats": _kept("name role begun_at at facts", "Processes."),
     "leader": _kept("name owner epoch until", "Processes."),
     "delivery_counts": _kept("tenant_id hour mode channel category status count as_of", "Numbers."),
 }

@@ -7,12 +7,19 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import httpx2
 import pytest
 
+from api.app import create_app
+from channels.push.presence import Presence
 from plumbing.broker import topology
 from plumbing.broker.connection import connect
 from plumbing.broker.publisher import Publisher
+from plumbing.cache import Cache
+from preferences.categories import Categories
+from templates.catalog import SHIPPED, Catalog
 from tests.integration.api.bench import open_bench
+from tests.integration.api.doors import SECRET, FakeBatcher, KeyRing, make_house
 from tests.integration.workers.replaying import Replaying
 from tests.integration.workers.stage import Stage
 
@@ -62,3 +69,25 @@ async def replaying(stage: Stage, engine: Any, tenant: UUID) -> AsyncIterator[Re
     await stage.pool.execute("DELETE FROM dead_letter_runs")
     async with open_bench(stage.pool, engine, tenant) as bench:
         yield Replaying(bench, stage)
+
+
+@pytest.fixture
+async def ops(stage: Stage, tenant: UUID, cache: Cache) -> AsyncIterator[httpx2.AsyncClient]:
+    """The operators' door over the stage's database; what a test held is released at its end."""
+    ring = KeyRing()
+    ring.add(SECRET, tenant_id=tenant)
+    house = make_house(
+        FakeBatcher(),
+        ring,
+        hot_pool=stage.pool,
+        queue_depth=stage.publisher.queue_depth,
+        presence=Presence(cache),
+        catalog=Catalog([SHIPPED]),
+        categories=Categories(),
+    )
+    client = httpx2.AsyncClient(transport=httpx2.ASGITransport(create_app(house)), base_url="http://carillon")
+    client.headers["authorization"] = f"Bearer {SECRET}"
+    async with client:
+        yield client
+    await stage.pool.execute("DELETE FROM breaker_orders")
+    await stage.pool.execute("UPDATE holds SET released_at = now(), drained_at = now() WHERE released_at IS NULL")

@@ -9,14 +9,11 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from api.app import create_app
 from domain.delivery import DeliveryStatus
 from domain.ids import notification_of
 from domain.lanes import Channel, Priority
 from fanout.relay import Relay
-from preferences.categories import Categories
-from templates.catalog import SHIPPED, Catalog
-from tests.integration.api.doors import SECRET, FakeBatcher, KeyRing, make_house
+from tests.integration.api.doors import SECRET
 from tests.integration.tracking.builders import person, records
 from tests.integration.workers.stage import Stage, eventually
 from tracking.cancel import CancelOutcome, cancel
@@ -28,19 +25,6 @@ pytestmark = pytest.mark.usefixtures("outbox_is_empty")
 HOLDS = "/api/v1/ops/holds"
 BEGUN_AT_MOST_S = 1.0
 SUBJECTS = {"template": "order_shipped", "category": "orders", "provider": "smtp", "lane": "email.normal"}
-
-
-@pytest.fixture
-async def ops(stage: Stage, tenant: UUID) -> AsyncIterator[httpx2.AsyncClient]:
-    """The operators' door over the stage's database; what a test held is released at its end."""
-    ring = KeyRing()
-    ring.add(SECRET, tenant_id=tenant)
-    house = make_house(FakeBatcher(), ring, hot_pool=stage.pool, catalog=Catalog([SHIPPED]), categories=Categories())
-    client = httpx2.AsyncClient(transport=httpx2.ASGITransport(create_app(house)), base_url="http://carillon")
-    client.headers["authorization"] = f"Bearer {SECRET}"
-    async with client:
-        yield client
-    await stage.pool.execute("UPDATE holds SET released_at = now(), drained_at = now() WHERE released_at IS NULL")
 
 
 @asynccontextmanager
