@@ -33,6 +33,7 @@ class EventKind(CodedEnum):
     DEAD_LETTERED = "dead_lettered", 26
     FAILED = "failed", 27
     HELD = "held", 28
+    WORKER_DIED = "worker_died", 29
     DELIVERED = "delivered", 40
     BOUNCED = "bounced", 41
     FAILED_RECEIPT = "failed_receipt", 42

@@ -36,7 +36,7 @@ from domain.reasons import Reason
 from plumbing.failpoints import Failpoint, reach
 from tracking import dead, outbox
 from tracking.claim import Over, end_what_is_over
-from tracking.dead_crash import crash_letter
+from tracking.dead_crash import Death, crash_letter, deaths_of
 from tracking.events import detail
 from tracking.overdue import requeue
 from tracking.rows import OutboxRow
@@ -255,7 +255,8 @@ async def _end_attempts(
     report.held = sorted(one for one, status in after.items() if status is DeliveryStatus.AMBIGUOUS)
     buried = [one for one in by_verdict[Verdict.BURY] if one.id in after]
     report.buried = [one.id for one in buried]
-    await dead.keep(conn, [_letter(one) for one in buried])
+    deaths = await deaths_of(conn, report.buried)
+    await dead.keep(conn, [_letter(one, deaths.get(one.id, ())) for one in buried])
     still = [one for one in by_verdict[Verdict.AGAIN] if one.status is not DeliveryStatus.SENDING or one.id in after]
     for one in still:
         one.crashes += one.id in after
@@ -282,7 +283,7 @@ async def _publish_again(
     report.published_again = len(envelopes)
 
 
-def _letter(one: Watched) -> dead.DeadLetter:
+def _letter(one: Watched, deaths: Sequence[Death]) -> dead.DeadLetter:
     return crash_letter(
         one.id,
         one.tenant_id,
@@ -293,4 +294,5 @@ def _letter(one: Watched) -> dead.DeadLetter:
         category=one.category,
         attempt=one.attempt,
         crashes=one.crashes + 1,
+        deaths=deaths,
     )

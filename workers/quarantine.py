@@ -1,22 +1,26 @@
 """Quarantine: deliveries during whose work a process died are worked one at a time, each in a child process.
 
-If the child dies, nothing else does; its lease runs out, and the sweeper counts the crash. What a child leaves to
-be done (a rest, a dead letter) it does itself.
+If the child dies, nothing else does: how it died is noted, its lease runs out, and the sweeper counts the crash. What a
+child leaves to be done (a rest, a dead letter) it does itself.
 """
 
 import asyncio
 import contextlib
+import signal
 import sys
 from collections.abc import Sequence
 from uuid import UUID
 
+import asyncpg
 import structlog
 
+from domain.errors import CarillonError
 from domain.lanes import Channel
 from plumbing import metrics
 from plumbing.broker.consumer import Incoming
 from plumbing.broker.envelope import UnreadableEnvelope, decode
 from plumbing.broker.publisher import Publisher
+from tracking.dead_crash import note_death
 
 CHILD_TIMEOUT_S = 60.0
 AGAIN_S = 1.0
@@ -30,9 +34,15 @@ class Quarantine:
     """Works what `put` was given, one after the other, until `close`."""
 
     def __init__(
-        self, publisher: Publisher, *, child: Sequence[str] = CHILD, timeout_s: float = CHILD_TIMEOUT_S
+        self,
+        publisher: Publisher,
+        *,
+        pool: asyncpg.Pool | None = None,
+        child: Sequence[str] = CHILD,
+        timeout_s: float = CHILD_TIMEOUT_S,
     ) -> None:
         self._publisher = publisher
+        self._pool = pool
         self._child = tuple(child)
         self._timeout_s = timeout_s
         self._queue: asyncio.Queue[tuple[Channel, Incoming]] = asyncio.Queue()
@@ -109,4 +119,26 @@ class Quarantine:
                 await process.wait()
         if code != 0:
             log.warning("quarantine.child_died", delivery_id=str(delivery), exit_code=code)
+            await self._note(delivery, how_it_ended(code, self._timeout_s))
         return code == 0
+
+    async def _note(self, delivery: UUID, how: str) -> None:
+        """Evidence for who looks at the letter; without it the delivery goes its way all the same."""
+        if self._pool is None:
+            return
+        try:
+            await note_death(self._pool, delivery, how)
+        except CarillonError as error:
+            log.warning("quarantine.death_not_noted", delivery_id=str(delivery), error=str(error))
+
+
+def how_it_ended(code: int | None, timeout_s: float) -> str:
+    """A child's end in words: `code` as Python tells it, None when it was ended because it took too long."""
+    if code is None:
+        return f"ended after {timeout_s:g} s without an outcome"
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"

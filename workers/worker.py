@@ -60,7 +60,7 @@ class Worker:
             crew.pool, crew.publisher.publish_dead, forget=mailbox.forget, meet=self._finisher.meet
         )
         self._archive = archive.Archive(crew.pool)
-        self._quarantine = quarantine.Quarantine(crew.publisher, child=quarantine_child)
+        self._quarantine = quarantine.Quarantine(crew.publisher, pool=crew.pool, child=quarantine_child)
         self._burials: set[asyncio.Task[None]] = set()
         self._watch: asyncio.Task[None] | None = None
 

@@ -52,6 +52,12 @@ async def test_a_delivery_that_kills_its_process_is_buried_while_its_neighbours_
     assert deadly in report.buried
     assert await status_of(stage.pool, deadly) is DeliveryStatus.DEAD_LETTERED
     assert await _letter(stage.pool, deadly) == Reason.WORKER_CRASH
+    found = await stage.pool.fetchrow(
+        "SELECT detail, fingerprint, evidence::text AS evidence FROM dead_letters WHERE delivery_id = $1", deadly
+    )
+    assert "killed by SIGKILL" in found["detail"]
+    assert found["fingerprint"] == "email|-|worker_crash: killed by SIGKILL|order_shipped@3"
+    assert '"how": "killed by SIGKILL"' in found["evidence"]
 
 
 async def test_an_unreadable_message_in_quarantine_is_archived(stage: Stage, tenant: UUID) -> None:
