@@ -51,6 +51,7 @@ REGISTER = ("/api/v1/devices/register", "post")
 _TAGS = [
     {"name": "sending", "description": "One notification, or up to a thousand."},
     {"name": "notifications", "description": "What became of them."},
+    {"name": "deliveries", "description": "Single deliveries: listed, resolved, retried."},
     {"name": "users", "description": "People, their addresses and what they allow."},
     {"name": "categories", "description": "Kinds of notifications, and the rules that hold for each."},
     {"name": "suppressions", "description": "Addresses that nobody may write to any more."},

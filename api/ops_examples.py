@@ -69,6 +69,26 @@ _OVERVIEW: dict[str, Any] = {
     "unknown": ["gateways"],
 }
 
+_DELIVERY_ID = "01930b7a-6c00-7f2e-8a51-5d3c2b1a0001"
+_DELIVERY: dict[str, Any] = {
+    "id": _DELIVERY_ID,
+    "channel": "sms",
+    "device_id": None,
+    "status": "ambiguous",
+    "reason": "provider_silent",
+    "attempt": 1,
+    "provider": None,
+    "provider_id": None,
+    "next_attempt_at": None,
+    "updated_at": _AT,
+    "notification_id": "01930b7a-6c00-7f2e-8a51-5d3c2b1a0000",
+    "user": "user-42",
+    "template": "order_shipped",
+    "category": "orders",
+    "expires_at": _LATER,
+}
+_DELIVERIES = "/api/v1/deliveries"
+
 EXAMPLES: dict[tuple[str, str], Example] = {
     (f"{_OPS}/holds", "get"): Example(
         told={"items": [_HOLD | {"waiting": {"deliveries": 41_250, "is_more": False}}], "next_cursor": None}
@@ -85,5 +105,16 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     (f"{_OPS}/breakers/{{provider}}", "get"): Example(told=_BREAKER),
     (f"{_OPS}/breakers/{{provider}}", "post"): Example(
         {"state": "open", "why": "they answer 250 and lose it"}, _BREAKER
+    ),
+    (_DELIVERIES, "get"): Example(told={"items": [_DELIVERY], "next_cursor": None}),
+    (f"{_DELIVERIES}/{{delivery_id}}/resolve", "post"): Example(
+        {"as": "sent", "why": "it stands in the provider's log"},
+        {"id": _DELIVERY_ID, "status": "sent", "is_changed": True},
+    ),
+    (f"{_DELIVERIES}/{{delivery_id}}/retry-now", "post"): Example(
+        {"why": "their outage is over"}, {"id": _DELIVERY_ID, "status": "resting", "is_changed": True}
+    ),
+    (f"{_DELIVERIES}/retry-now", "post"): Example(
+        {"provider": "smtp", "why": "their outage is over"}, {"retried": 1840, "next_cursor": None}
     ),
 }

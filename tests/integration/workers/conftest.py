@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 import httpx2
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.app import create_app
 from channels.push.presence import Presence
@@ -72,7 +73,7 @@ async def replaying(stage: Stage, engine: Any, tenant: UUID) -> AsyncIterator[Re
 
 
 @pytest.fixture
-async def ops(stage: Stage, tenant: UUID, cache: Cache) -> AsyncIterator[httpx2.AsyncClient]:
+async def ops(stage: Stage, tenant: UUID, cache: Cache, engine: AsyncEngine) -> AsyncIterator[httpx2.AsyncClient]:
     """The operators' door over the stage's database; what a test held is released at its end."""
     ring = KeyRing()
     ring.add(SECRET, tenant_id=tenant)
@@ -80,6 +81,7 @@ async def ops(stage: Stage, tenant: UUID, cache: Cache) -> AsyncIterator[httpx2.
         FakeBatcher(),
         ring,
         hot_pool=stage.pool,
+        engine=engine,
         queue_depth=stage.publisher.queue_depth,
         presence=Presence(cache),
         catalog=Catalog([SHIPPED]),
