@@ -89,6 +89,17 @@ _DELIVERY: dict[str, Any] = {
 }
 _DELIVERIES = "/api/v1/deliveries"
 
+_STUCK: dict[str, Any] = {
+    "kind": "sending",
+    "lane": "sms.high",
+    "delivery_id": _DELIVERY_ID,
+    "status": "sending",
+    "since": _AT,
+    "count": 1,
+    "will": "the sweeper ends the attempt as unknown",
+    "will_at": _LATER,
+}
+
 EXAMPLES: dict[tuple[str, str], Example] = {
     (f"{_OPS}/holds", "get"): Example(
         told={"items": [_HOLD | {"waiting": {"deliveries": 41_250, "is_more": False}}], "next_cursor": None}
@@ -117,4 +128,5 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     (f"{_DELIVERIES}/retry-now", "post"): Example(
         {"provider": "smtp", "why": "their outage is over"}, {"retried": 1840, "next_cursor": None}
     ),
+    (f"{_OPS}/stuck", "get"): Example(told={"items": [_STUCK], "unknown": []}),
 }

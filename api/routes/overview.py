@@ -36,16 +36,16 @@ NoKey = Annotated[str | None, Header(alias="Idempotency-Key", include_in_schema=
 async def get_overview(house: TheHouse, key: OpsKey) -> told.OverviewTold:
     """Within two seconds, whatever is silent: what could not be asked is null and named in `unknown`."""
     asked: dict[str, Awaitable[Any]] = {
-        "broker": _depths(house),
-        "outbox": _in_postgres(house, overview.lanes_waiting),
-        "sweeper": _in_postgres(house, overview.sweep_overdue_s),
-        "leaders": _in_postgres(house, overview.leaders),
-        "roles": _in_postgres(house, beats),
-        "breaker_orders": _in_postgres(house, orders.orders),
-        "paused": _paused(house, key),
+        "broker": depths(house),
+        "outbox": in_postgres(house, overview.lanes_waiting),
+        "sweeper": in_postgres(house, overview.sweep_overdue_s),
+        "leaders": in_postgres(house, overview.leaders),
+        "roles": in_postgres(house, beats),
+        "breaker_orders": in_postgres(house, orders.orders),
+        "paused": paused(house, key),
         "gateways": house.presence.nodes(),
     }
-    answers = await asyncio.gather(*(_in_time(part) for part in asked.values()))
+    answers = await asyncio.gather(*(in_time(part) for part in asked.values()))
     parts = dict(zip(asked, answers, strict=True))
     roles: list[Beat] | None = parts["roles"]
     waiting = parts["outbox"]
@@ -73,7 +73,7 @@ async def get_overview(house: TheHouse, key: OpsKey) -> told.OverviewTold:
 async def list_breakers(house: TheHouse, _key: OpsKey) -> told.BreakersTold:
     """A worker tells of itself every three seconds."""
     ordered, roles = await asyncio.gather(
-        _in_time(_in_postgres(house, orders.orders)), _in_time(_in_postgres(house, beats))
+        in_time(in_postgres(house, orders.orders)), in_time(in_postgres(house, beats))
     )
     unknown = [name for name, part in (("breaker_orders", ordered), ("roles", roles)) if part is None]
     return told.BreakersTold.model_validate({"items": _breakers(ordered, roles), "unknown": unknown})
@@ -107,7 +107,7 @@ def _know(provider: str) -> None:
         raise RequestRefused("unknown_provider", detail, 404, faults=(Fault("/path/provider", detail),))
 
 
-async def _in_time(part: Awaitable[_Part]) -> _Part | None:
+async def in_time(part: Awaitable[_Part]) -> _Part | None:
     """The answer, or None when it does not come in time."""
     try:
         async with asyncio.timeout(PART_S):
@@ -116,12 +116,13 @@ async def _in_time(part: Awaitable[_Part]) -> _Part | None:
         return None
 
 
-async def _in_postgres(house: House, ask: Any) -> Any:
+async def in_postgres(house: House, ask: Any) -> Any:
+    """What `ask` finds on a connection of the hot pool. Unavailable."""
     async with borrow(house.hot_pool) as conn:
         return await ask(conn)
 
 
-async def _depths(house: House) -> dict[str, int] | None:
+async def depths(house: House) -> dict[str, int] | None:
     """Messages ready in each lane of the broker; None when it does not answer."""
     found = {}
     for lane in DECLARED_LANES:
@@ -132,7 +133,8 @@ async def _depths(house: House) -> dict[str, int] | None:
     return found
 
 
-async def _paused(house: House, key: OpsKey) -> set[str]:
+async def paused(house: House, key: OpsKey) -> set[str]:
+    """The lanes that are held. Unavailable."""
     async with borrow(house.hot_pool) as conn:
         found = await holds.list_page(conn, key.tenant_id, is_open=True, kind=HoldKind.LANE, limit=100)
     return {one.hold.subject for one in found}

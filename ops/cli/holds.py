@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(holds, name="holds")
     lanes = typer.Typer(help="Lanes: a channel at a priority, such as email.high.", no_args_is_help=True)
     lanes.command("list")(list_lanes)
+    lanes.command("stuck")(list_stuck)
     lanes.command("pause")(pause_lane)
     lanes.command("resume")(resume_lane)
     app.add_typer(lanes, name="lanes")
@@ -114,6 +115,26 @@ def list_lanes(url: Url = "", key: Key = "") -> None:
             CONSOLE.print(
                 f"{alive.count('worker')} workers, {alive.count('scheduler')} schedulers are alive", style="dim"
             )
+        if found["unknown"]:
+            CONSOLE.print(f"unknown, for there was no answer: {', '.join(found['unknown'])}", style="yellow")
+
+    with_api(url, key, act)
+
+
+def list_stuck(url: Url = "", key: Key = "") -> None:
+    """Show what is late, and what the platform does about it by itself."""
+
+    async def act(rest: "Rest") -> None:
+        from ops.cli.shown import CONSOLE, clock  # lazy: rich
+
+        found = await rest.get(f"{_OPS}/stuck")
+        for one in found["items"]:
+            what = one["delivery_id"] or f"{one['count']} messages"
+            since = f" since {clock(one['since'])}" if one["since"] else ""
+            when = f" (at {clock(one['will_at'])})" if one["will_at"] else ""
+            CONSOLE.print(f"{one['lane']} {one['kind']}: {what}{since}; {one['will']}{when}", soft_wrap=True)
+        if not found["items"]:
+            CONSOLE.print("nothing is stuck")
         if found["unknown"]:
             CONSOLE.print(f"unknown, for there was no answer: {', '.join(found['unknown'])}", style="yellow")
 
