@@ -1,13 +1,12 @@
 """Group commit: requests that arrive while a batch is being written form the next one.
 
-No timer: a batch closes when the one before it has committed, so a lone request never waits and a crowd shares
-one transaction. Bulk requests make batches of their own. What RabbitMQ confirms beside the answers is written
+No timer: a lone request never waits, and a crowd shares a transaction (`fanout.line` says which of them). Bulk
+requests make batches of their own. What RabbitMQ confirms beside the answers is written
 down once a second: most of it is worked off by then, and needs no word.
 """
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from typing import Any
 from uuid import UUID
@@ -25,12 +24,12 @@ from fanout.bulk import TRIES, accept_bulk
 from fanout.cases import Accepted, BulkAccepted, Case, IdempotencyKey, Item, Sender
 from fanout.gates.idempotency import fold
 from fanout.limits import give_back
+from fanout.line import MAX_BATCH, Line
 from plumbing import metrics
 from plumbing.database import borrow, is_conflict
 from tracking import outbox
 from tracking.rows import OutboxRow
 
-MAX_BATCH = 500
 MAX_WAITING = 5000
 MAX_WAITING_BULKS = 32
 """Each holds up to 4 MiB of JSON in memory; whoever comes then is told to come again."""
@@ -61,8 +60,10 @@ class Batcher:
         """Since the last look at the lanes: while nothing is published, nobody needs one."""
 
         self._clock = clock
-        self._waiting: deque[Case] = deque()
-        self._arrived = asyncio.Event()
+        self._line = Line()
+        self._moved = asyncio.Event()
+        """The next batch may begin, or the last one is over."""
+
         self._idle = asyncio.Event()
         self._confirmed: list[UUID] = []
         self._publishing = 0
@@ -88,12 +89,13 @@ class Batcher:
 
     async def submit(self, item: Item) -> Accepted:
         """Accept one request. Raises RequestRefused (4xx) or Unavailable (503); nothing is kept then."""
-        if len(self._waiting) >= MAX_WAITING:
+        if len(self._line) >= MAX_WAITING:
             raise Unavailable(OURSELVES, "too many requests are waiting", retry_after_s=1)
         case = self._case(item)
-        self._waiting.append(case)
-        self._arrived.set()
+        self._line.add([case])
         self._idle.clear()
+        if self._line.may_begin:
+            self._moved.set()
         return await case.answer
 
     async def submit_bulk(
@@ -119,16 +121,15 @@ class Batcher:
 
     async def _run(self) -> None:
         while True:
-            self._idle.set()
-            await self._arrived.wait()
-            self._arrived.clear()
-            self._idle.clear()
-            while self._waiting:
-                count = min(MAX_BATCH, len(self._waiting))
-                await self._accept([self._waiting.popleft() for _ in range(count)])
+            while batch := self._line.begin():
+                self._beside(self._accept(batch))
+            if self._line.is_idle:
+                self._idle.set()
+            await self._moved.wait()
+            self._moved.clear()
 
     async def _accept(self, cases: list[Case]) -> None:
-        """Accept one batch; whatever goes wrong, every case of it has its answer in the end."""
+        """Accept one batch; whatever goes wrong, every case of it has its answer in the end, or waits for a twin."""
         metrics.ACCEPT_BATCH_SIZE.observe(len(cases))
         try:
             batch = await look_up(self._intake, fold(cases))
@@ -142,6 +143,9 @@ class Batcher:
         except Exception as error:
             log.exception("batch.failed", size=len(cases))
             _refuse_all(cases, error)
+        finally:
+            self._line.over(cases)
+            self._moved.set()
 
     async def _commit(self, batch: Batch) -> None:
         now, inline = self._clock(), self._inline()
@@ -168,9 +172,7 @@ class Batcher:
 
     def _wait_for_twins(self, waiting: Sequence[Case]) -> None:
         """Put cases whose twin is in another transaction into the next batch."""
-        if waiting:
-            self._waiting.extend(waiting)
-            self._arrived.set()
+        self._line.add(waiting)
 
     def _inline(self) -> frozenset[Lane]:
         return self._inline_lanes if self._publishing < MAX_PUBLISHING else frozenset()
