@@ -74,12 +74,17 @@ async def _rabbitmq(patient: Patient) -> AsyncIterator[Finding]:
     url = patient.url("amqp_url")
     if url is None:
         return
-    connection: AbstractConnection = await aio_pika.connect(url, timeout=_CONNECT_S)
+    connection = await aio_pika.connect(url, timeout=_CONNECT_S, connection_class=_Connection)
     try:
         async for finding in rabbitmq.look(patient, connection):
             yield finding
     finally:
         await _close(connection)
+
+
+class _Connection(aio_pika.Connection):
+    def __del__(self) -> None:
+        """What was never open need not be closed by a coroutine that nobody awaits."""
 
 
 async def _close(connection: AbstractConnection) -> None:

@@ -34,6 +34,10 @@ class Connection(aio_pika.RobustConnection):
         """Where the hot frames are."""
         self.kwargs["transport_factory"] = self.tap
 
+    def __del__(self) -> None:
+        """Whoever opened it closes it. The library would close it here, by a coroutine that nobody awaits when the loop
+        is not running at that moment."""
+
 
 async def connect(url: str, name: str) -> Connection:
     """Connect within 5 s; `name` is what the broker's console shows.

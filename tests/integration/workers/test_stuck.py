@@ -49,6 +49,7 @@ async def test_what_should_have_been_published_and_lanes_without_a_worker_are_na
     stage: Stage, ops: httpx2.AsyncClient, tenant: UUID
 ) -> None:
     made = await waiting(stage, tenant, 35)
+    await stage.pool.execute("DELETE FROM role_beats")  # of workers of other tests
     await stage.pool.execute(
         "UPDATE outbox SET available_at = now() - interval '1 minute' WHERE id = ANY($1::uuid[])",
         [row.id for row in made.outbox],
