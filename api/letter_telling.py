@@ -13,10 +13,11 @@ from api.schemas import dead_letters as told
 from api.schemas.notifications import EventTold, GateTold, NotificationInFull
 from domain.ids import notification_of
 from plumbing.database import borrow
-from tracking import dead_list, history
-from tracking.dead_edit import Edit, edits_of
-from tracking.dead_list import Letter, Mark, Words
-from tracking.dead_trail import Noted, trail_of
+from tracking import history
+from tracking.dead import listing
+from tracking.dead.edit import Edit, edits_of
+from tracking.dead.listing import Letter, Mark, Words
+from tracking.dead.trail import Noted, trail_of
 from tracking.views import Explanation
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -43,7 +44,7 @@ async def in_full(house: House, letter: Letter, *, is_revealed: bool) -> told.Le
         explained = await history.explain(house.engine, letter.tenant_id, notification_of(letter.delivery_id))
     async with borrow(house.hot_pool) as conn:
         if letter.delivery_id is not None:
-            words = await dead_list.words_of(conn, letter.delivery_id, notification_of(letter.delivery_id))
+            words = await listing.words_of(conn, letter.delivery_id, notification_of(letter.delivery_id))
         edits = await edits_of(conn, letter.tenant_id, letter.id)
         trail = await trail_of(conn, letter.tenant_id, letter.id)
     newest = edits[0] if edits else None

@@ -15,8 +15,8 @@ from domain.notification import Content, PushParts
 from templates.catalog import Catalog
 from templates.fitting import check
 from templates.render import render_content
-from tracking.dead_edit import Revision
-from tracking.dead_hold import Held, Journey
+from tracking.dead.edit import Revision
+from tracking.dead.hold import Held, Journey
 
 _encode = msgspec.json.Encoder().encode
 _decode_content = msgspec.json.Decoder(Content).decode

@@ -20,8 +20,8 @@ from preferences.categories import Categories
 from preferences.contacts import Target
 from preferences.model import Category, KnownRecipient
 from tracking import once
-from tracking.dead_hold import Held, Journey
-from tracking.dead_replay import Replay
+from tracking.dead.hold import Held, Journey
+from tracking.dead.replay import Replay
 
 
 class Refused(NamedTuple):

@@ -17,11 +17,11 @@ from domain.replay import MAX_LETTERS, NEXT, TEN, Refusal, RunStatus, StageVerdi
 from fanout.rechecking import recheck
 from plumbing.failpoints import Failpoint, reach
 from preferences.categories import Categories
-from tracking import dead_replay, dead_runs
-from tracking.dead_hold import hold
-from tracking.dead_list import Chosen, count
-from tracking.dead_runs import Run
-from tracking.dead_trail import Act, Note, note
+from tracking.dead import replay, runs
+from tracking.dead.hold import hold
+from tracking.dead.listing import Chosen, count
+from tracking.dead.runs import Run
+from tracking.dead.trail import Act, Note, note
 from tracking.rows import OutboxRow
 
 MAX_BATCH = 500
@@ -51,21 +51,21 @@ class Counted:
 
 async def step(conn: asyncpg.Connection, categories: Categories, run_id: UUID) -> Step | None:
     """Take a run one batch further, in the caller's transaction; None when it is over, or somebody is at it."""
-    run = await dead_runs.hold(conn, run_id)
+    run = await runs.hold(conn, run_id)
     if run is None:
         return None
     now: datetime = await conn.fetchval("SELECT now()")
     if run.watched and not await _judge_stage(conn, run):
         return Step(run)
     if run.status.is_over:
-        await dead_runs.keep(conn, run)
+        await runs.keep(conn, run)
         return Step(run)
     done = Step(run)
     if run.status is RunStatus.REST:
         await _send_rest(conn, categories, done, now)
     else:
         await _send_stage(conn, categories, done, now)
-    await dead_runs.keep(conn, run)
+    await runs.keep(conn, run)
     reach(Failpoint.REPLAY_BEFORE_COMMIT)
     return done
 
@@ -91,7 +91,7 @@ async def count_dry(
 
 async def _judge_stage(conn: asyncpg.Connection, run: Run) -> bool:
     """Look at what was sent first: on to the next stage, or an end; False while nothing can be said yet."""
-    standings = await dead_replay.standings(conn, run.watched)
+    standings = await replay.standings(conn, run.watched)
     verdict = stage_verdict(DeliveryStatus.of(row["status"]) for row in standings)
     if verdict is StageVerdict.WAIT:
         return False
@@ -146,7 +146,7 @@ async def _send(
     run = done.run
     held = await hold(conn, run.tenant_id, run.chosen, limit=limit, after=run.cursor, until=run.created_at)
     rechecked = await recheck(conn, categories, run.tenant_id, held, now=now)
-    back = await dead_replay.put_back(conn, run.tenant_id, rechecked.replays, run_id=run.id, who=run.created_by)
+    back = await replay.put_back(conn, run.tenant_id, rechecked.replays, run_id=run.id, who=run.created_by)
     gone_on = {one.journey.id: one.letter_id for one in rechecked.replays}
     for delivery in back.delivery_ids:
         del gone_on[delivery]

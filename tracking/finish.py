@@ -20,7 +20,8 @@ from domain.reasons import Reason
 from domain.receipts import Receipt
 from plumbing.database import borrow
 from plumbing.failpoints import Failpoint, reach
-from tracking import dead, outbox
+from tracking import outbox
+from tracking.dead import letters
 from tracking.ending import End, end
 from tracking.events import ATTEMPT_OUTCOMES, EventKind, detail
 from tracking.receipts import facts_of
@@ -110,7 +111,7 @@ class Finished:
     answer: str
     duration_ms: float
     outcome: EventKind | None = None
-    letter: dead.DeadLetter | None = None
+    letter: letters.DeadLetter | None = None
     mail: Any = None
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -151,7 +152,7 @@ async def finish(pool: asyncpg.Pool, attempts: Sequence[Finished], *, keep: Keep
         await _rest(conn, [row for row in rows if row["status"] == _RESTING_CODE])
         await _await_acks(conn, [row for row in rows if row["status"] == _SENT_CODE and row["is_awaited"]])
         failed = {row["id"] for row in rows if row["status"] == _FAILED_CODE}
-        await dead.keep(conn, [one.letter for one in ordered if one.letter is not None and one.id in failed])
+        await letters.keep(conn, [one.letter for one in ordered if one.letter is not None and one.id in failed])
         await outbox.release(conn, [row["envelope_id"] for row in rows])
     result.written, result.cancelled = {row["id"] for row in rows}, cancelled
     return result

@@ -34,9 +34,10 @@ from domain.ids import notification_of
 from domain.lanes import Channel, Lane, Priority
 from domain.reasons import Reason
 from plumbing.failpoints import Failpoint, reach
-from tracking import dead, outbox
+from tracking import outbox
 from tracking.claim import Over, end_what_is_over
-from tracking.dead_crash import Death, crash_letter, deaths_of
+from tracking.dead import letters
+from tracking.dead.crash import Death, crash_letter, deaths_of
 from tracking.events import detail
 from tracking.overdue import requeue
 from tracking.rows import OutboxRow
@@ -256,7 +257,7 @@ async def _end_attempts(
     buried = [one for one in by_verdict[Verdict.BURY] if one.id in after]
     report.buried = [one.id for one in buried]
     deaths = await deaths_of(conn, report.buried)
-    await dead.keep(conn, [_letter(one, deaths.get(one.id, ())) for one in buried])
+    await letters.keep(conn, [_letter(one, deaths.get(one.id, ())) for one in buried])
     still = [one for one in by_verdict[Verdict.AGAIN] if one.status is not DeliveryStatus.SENDING or one.id in after]
     for one in still:
         one.crashes += one.id in after
@@ -283,7 +284,7 @@ async def _publish_again(
     report.published_again = len(envelopes)
 
 
-def _letter(one: Watched, deaths: Sequence[Death]) -> dead.DeadLetter:
+def _letter(one: Watched, deaths: Sequence[Death]) -> letters.DeadLetter:
     return crash_letter(
         one.id,
         one.tenant_id,

@@ -12,7 +12,7 @@ from domain.reasons import Reason
 from plumbing import metrics
 from plumbing.broker.envelope import UnreadableEnvelope, decode
 from tracking.claim import Claimed
-from tracking.dead import INLINE, DeadLetter, archive, fingerprint
+from tracking.dead.letters import INLINE, DeadLetter, archive, fingerprint
 
 MAX_BATCH = 100
 PREFETCH = 2 * MAX_BATCH

@@ -20,7 +20,7 @@ from plumbing import metrics
 from plumbing.broker.consumer import Incoming
 from plumbing.broker.envelope import UnreadableEnvelope, decode
 from plumbing.broker.publisher import Publisher
-from tracking.dead_crash import note_death
+from tracking.dead.crash import note_death
 
 CHILD_TIMEOUT_S = 60.0
 AGAIN_S = 1.0

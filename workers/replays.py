@@ -10,8 +10,8 @@ from fanout.replaying import Step, step
 from plumbing.broker.publisher import Publisher
 from plumbing.metrics import Duty
 from preferences.categories import Categories
-from tracking import dead_runs
-from tracking.dead_runs import Run
+from tracking.dead import runs
+from tracking.dead.runs import Run
 from workers.leader import BEAT_S, Led, Turn
 
 MAX_STEPS = 6
@@ -34,8 +34,8 @@ class Replays:
     async def work(self, led: Led) -> bool:
         """Take every run further; one that has much to do goes on at the next beat."""
         async with led() as conn:
-            runs = await dead_runs.under_way(conn)
-        for run_id in runs:
+            run_ids = await runs.under_way(conn)
+        for run_id in run_ids:
             for _ in range(MAX_STEPS):
                 async with led() as conn:
                     done = await step(conn, self.categories, run_id)

@@ -15,10 +15,10 @@ from api.routing import router
 from api.schemas import dead_letters as told
 from domain.errors import RequestRefused
 from plumbing.database import borrow
-from tracking import dead_edit, dead_list
-from tracking.dead_hold import hold
-from tracking.dead_list import Chosen, LetterState
-from tracking.dead_trail import Act, Note, note
+from tracking.dead import edit, listing
+from tracking.dead.hold import hold
+from tracking.dead.listing import Chosen, LetterState
+from tracking.dead.trail import Act, Note, note
 
 ROUTER = router("/api/v1/dead-letters", tag="dead letters")
 
@@ -40,7 +40,7 @@ async def list_letters(house: TheHouse, key: Reader, asked: Annotated[told.Lette
         until=asked.until,
         state=asked.state,
     )
-    found = await dead_list.list_page(
+    found = await listing.list_page(
         house.hot_pool, key.tenant_id, chosen, limit=asked.limit + 1, after=mark_of(asked.cursor)
     )
     shown = found[: asked.limit]
@@ -56,7 +56,7 @@ async def list_clusters(
 ) -> told.ClustersTold:
     """One cluster: channel, provider, error without its numbers and addresses, template version."""
     chosen = Chosen(channel=asked.channel, reason=asked.reason, since=asked.since, until=asked.until, state=asked.state)
-    found = await dead_list.clusters(house.hot_pool, key.tenant_id, chosen)
+    found = await listing.clusters(house.hot_pool, key.tenant_id, chosen)
     return told.ClustersTold.model_validate({"items": found})
 
 
@@ -67,7 +67,7 @@ async def get_letter(
     """People's data is masked; `reveal=true` shows it, needs the scope `ops` and is noted in the letter's trail."""
     if asked.reveal and Scope.OPS not in key.scopes:
         raise RequestRefused("scope_missing", f"to reveal people's data this API key lacks the scope {Scope.OPS}", 403)
-    letter = await dead_list.get(house.hot_pool, key.tenant_id, letter_id)
+    letter = await listing.get(house.hot_pool, key.tenant_id, letter_id)
     if letter is None:
         raise letter_not_found(letter_id)
     if asked.reveal:
@@ -85,7 +85,7 @@ async def edit_letter(house: TheHouse, key: OpsKey, letter_id: UUID, asked: told
         if not held:
             raise letter_not_found(letter_id)
         revision = revision_of(held[0], wish, house.catalog)
-        await dead_edit.revise(conn, key.tenant_id, [revision], who=key.prefix, why=asked.why)
+        await edit.revise(conn, key.tenant_id, [revision], who=key.prefix, why=asked.why)
     shown = [{**one, "was": masked(one["was"])} if "was" in one else one for one in revision.diff]
     return told.EditedTold(id=letter_id, version=revision.journey.version + 1, diff=shown)
 
@@ -111,7 +111,7 @@ async def edit_letters(house: TheHouse, key: OpsKey, asked: told.EditManyAsked) 
                 revisions.append(revision_of(one, wish, house.catalog))
             except RequestRefused as error:
                 refused.append(told.EditRefusedTold(id=one.id, reason=error.reason, detail=error.detail))
-        await dead_edit.revise(conn, key.tenant_id, revisions, who=key.prefix, why=asked.set.why)
+        await edit.revise(conn, key.tenant_id, revisions, who=key.prefix, why=asked.set.why)
     return told.EditedManyTold(edited=len(revisions), refused=refused)
 
 
@@ -130,7 +130,7 @@ async def discard_letters(
             )
             if after is None and len(held) < _DISCARDED_AT_ONCE:
                 refuse_unknown(asked, {one.id for one in held})
-            count = await dead_edit.discard(conn, key.tenant_id, held, who=key.prefix, why=asked.why)
+            count = await edit.discard(conn, key.tenant_id, held, who=key.prefix, why=asked.why)
         discarded += count
         settled += len(held) - count
         is_complete = len(held) < _DISCARDED_AT_ONCE

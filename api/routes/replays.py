@@ -14,9 +14,9 @@ from api.routing import router
 from api.schemas import dead_letters as told
 from fanout.replaying import count_dry
 from plumbing.database import borrow
-from tracking import dead_runs
-from tracking.dead_hold import hold
-from tracking.dead_runs import Run
+from tracking.dead import runs
+from tracking.dead.hold import hold
+from tracking.dead.runs import Run
 
 PATH = "/api/v1/dead-letters"
 ROUTER = router(PATH, tag="dead letters")
@@ -53,7 +53,7 @@ async def replay(
         refuse_unknown(asked, {one.id for one in held})
     if asked.dry_run:
         return await _count(house, key, asked, response)
-    run, is_known = await dead_runs.start(
+    run, is_known = await runs.start(
         house.hot_pool,
         key.tenant_id,
         chosen,
@@ -72,7 +72,7 @@ async def replay(
 @ROUTER.get("/replays", summary="Replays, newest first")
 async def list_replays(house: TheHouse, key: Reader, asked: Annotated[told.ReplayQuery, Query()]) -> told.ReplayPage:
     """A page of this tenant's."""
-    found = await dead_runs.list_page(house.hot_pool, key.tenant_id, below=asked.cursor, limit=asked.limit + 1)
+    found = await runs.list_page(house.hot_pool, key.tenant_id, below=asked.cursor, limit=asked.limit + 1)
     shown = [_told(run) for run in found[: asked.limit]]
     return told.ReplayPage(items=shown, next_cursor=str(shown[-1].id) if len(found) > asked.limit else None)
 
@@ -80,13 +80,13 @@ async def list_replays(house: TheHouse, key: Reader, asked: Annotated[told.Repla
 @ROUTER.get("/replays/{run_id}", summary="One replay, and how far it is")
 async def get_replay(house: TheHouse, key: Reader, run_id: UUID) -> told.ReplayTold:
     """404 for what does not exist, or is somebody else's."""
-    return _told(await dead_runs.get(house.hot_pool, key.tenant_id, run_id))
+    return _told(await runs.get(house.hot_pool, key.tenant_id, run_id))
 
 
 @ROUTER.delete("/replays/{run_id}", summary="Cancel a replay")
 async def cancel_replay(house: TheHouse, key: OpsKey, run_id: UUID) -> told.ReplayTold:
     """Nothing more is put back from the answer on; what was, goes on. Doing it twice is doing it once."""
-    return _told(await dead_runs.cancel(house.hot_pool, key.tenant_id, run_id))
+    return _told(await runs.cancel(house.hot_pool, key.tenant_id, run_id))
 
 
 async def _count(house: TheHouse, key: OpsKey, asked: told.ReplayAsked, response: Response) -> told.ReplayTold:

@@ -10,8 +10,8 @@ from api.schemas.notifications import EventTold, GateTold, NotificationInFull, Q
 from domain.errors import Fault, RequestRefused
 from domain.lanes import Channel
 from domain.replay import Refusal, RunStatus
-from tracking.dead_list import LetterState
-from tracking.dead_trail import Act
+from tracking.dead.listing import LetterState
+from tracking.dead.trail import Act
 
 MAX_IDS = 1000
 _ClusterName = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$", description="as `clusters` tells it")]

@@ -14,7 +14,7 @@ QUIET = {
     "tracking/finish.py:_GIVE_BACK": "resting and queued are steps",
     "tracking/receipts.py:_ABSENT": "queued is a step",
     "tracking/overdue.py:_REQUEUE": "queued is a step",
-    "tracking/dead_replay.py:_PUT_BACK": "queued is a step",
+    "tracking/dead/replay.py:_PUT_BACK": "queued is a step",
 }
 """Statements that write a status and tell nobody, and why not."""
 

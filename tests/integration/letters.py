@@ -9,7 +9,7 @@ from domain.delivery import PROBLEMS, DeliveryStatus
 from domain.lanes import Channel
 from domain.reasons import Reason
 from tests.integration.tracking.builders import Person, person, recorded, records
-from tracking.dead import DeadLetter, archive, fingerprint
+from tracking.dead.letters import DeadLetter, archive, fingerprint
 
 DETAIL = "order_shipped/email.txt:3: 'order' is undefined"
 

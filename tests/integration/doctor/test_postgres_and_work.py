@@ -18,8 +18,9 @@ from plumbing.database import connect
 from plumbing.partitions import partition_name
 from tests.integration.doctor.visits import a_patient, gathered
 from tests.integration.tracking.builders import person, records
-from tracking import dead, leader, ledger
-from tracking.dead import DeadLetter
+from tracking import leader, ledger
+from tracking.dead import letters
+from tracking.dead.letters import DeadLetter
 
 PATIENT = a_patient()
 
@@ -161,7 +162,7 @@ async def test_a_delivery_under_a_dead_lease_is_named(conn: asyncpg.Connection, 
 
 
 async def test_fresh_dead_letters_and_late_erasures_are_told(conn: asyncpg.Connection, a_tenant: UUID) -> None:
-    await dead.keep(conn, [DeadLetter("template_error", "x", "y", {}, a_tenant, uuid7())])
+    await letters.keep(conn, [DeadLetter("template_error", "x", "y", {}, a_tenant, uuid7())])
     await conn.execute(
         "INSERT INTO erasures (id, tenant_id, user_id, subject_key, actor, asked_at, due_at)"
         " VALUES ($1, $2, $1, $1, 'test', now(), now() - interval '1 hour')",

@@ -33,9 +33,9 @@ from templates.catalog import Catalog
 from tests.builders import SECRET_KEY
 from tests.integration.api.doors import SECRET, KeyRing, make_house
 from tests.integration.push.registry import NoNodes
-from tracking import dead
-from tracking.dead import DeadLetter
-from tracking.dead_trail import Act, Note, note
+from tracking.dead import letters
+from tracking.dead.letters import DeadLetter
+from tracking.dead.trail import Act, Note, note
 from tracking.events import EventKind
 from tracking.rows import OutboxRow
 
@@ -225,7 +225,7 @@ async def _make_letter(stage: Stage, email: UUID) -> None:
     """A dead letter that somebody has edited."""
     mark, pool = stage.mark, stage.pool
     letter = DeadLetter("template_error", mark, f"email|{mark}|x@1", {"seen": mark}, stage.tenant, email, Channel.EMAIL)
-    await dead.archive(pool, [letter])
+    await letters.archive(pool, [letter])
     letter_id = await pool.fetchval("SELECT id FROM dead_letters WHERE delivery_id = $1", email)
     await pool.execute(
         "INSERT INTO dead_letter_edits (letter_id, version, tenant_id, data, expires_at, created_by)"

@@ -12,8 +12,8 @@ from domain.clock import utc_now
 from domain.lanes import Channel
 from domain.reasons import Reason
 from plumbing.database import connect, open_hot_pool
-from tracking import dead_hold, dead_list
-from tracking.dead_list import Chosen, LetterState, Mark
+from tracking.dead import hold, listing
+from tracking.dead.listing import Chosen, LetterState, Mark
 
 LETTERS = 100_000
 AT_ONCE_S = 2.0
@@ -71,7 +71,7 @@ async def archive(database_url: str) -> AsyncIterator[Archive]:
 )
 async def test_a_page_is_read_down_the_index_made_for_it(archive: Archive, chosen: Chosen, index: str) -> None:
     after = Mark(utc_now(), uuid4())
-    statement, values = dead_list.page_statement(archive.tenant_id, chosen, limit=51, after=after)
+    statement, values = listing.page_statement(archive.tenant_id, chosen, limit=51, after=after)
 
     plan = await archive.plan(statement, values)
 
@@ -82,14 +82,14 @@ async def test_a_page_is_read_down_the_index_made_for_it(archive: Archive, chose
 
 async def test_pages_clusters_and_counts_are_answered_at_once(archive: Archive) -> None:
     begun_s = time.monotonic()
-    page = await dead_list.list_page(archive.pool, archive.tenant_id, Chosen(channel=Channel.SMS), limit=10)
-    settled = await dead_list.list_page(
+    page = await listing.list_page(archive.pool, archive.tenant_id, Chosen(channel=Channel.SMS), limit=10)
+    settled = await listing.list_page(
         archive.pool, archive.tenant_id, Chosen(state=LetterState.SETTLED, reason="nothing"), limit=10
     )
-    clusters = await dead_list.clusters(archive.pool, archive.tenant_id, Chosen())
+    clusters = await listing.clusters(archive.pool, archive.tenant_id, Chosen())
     async with archive.pool.acquire() as conn:
-        count = await dead_list.count(conn, archive.tenant_id, Chosen(), at_most=LETTERS + 1)
-        held = await dead_hold.hold(conn, archive.tenant_id, Chosen(), limit=500, is_locking=False)
+        count = await listing.count(conn, archive.tenant_id, Chosen(), at_most=LETTERS + 1)
+        held = await hold.hold(conn, archive.tenant_id, Chosen(), limit=500, is_locking=False)
     took_s = time.monotonic() - begun_s
 
     assert (len(page), settled, len(held)) == (10, [], 500)

@@ -25,7 +25,7 @@ from tests.integration.tracking.builders import (
 from tracking import receipts
 from tracking.cancel import cancel
 from tracking.claim import claim
-from tracking.dead import DeadLetter
+from tracking.dead.letters import DeadLetter
 from tracking.events import EventKind
 from tracking.finish import finish, give_back
 from tracking.sweep import sweep

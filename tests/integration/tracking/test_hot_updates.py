@@ -11,9 +11,9 @@ from domain.clock import utc_now
 from domain.errors import Misconfigured, Unavailable
 from plumbing.database import borrow, connect, open_hot_pool
 from tests.integration.tracking.builders import finished, person, recorded, records
-from tracking import dead
 from tracking.claim import claim
-from tracking.dead import DeadLetter
+from tracking.dead import letters
+from tracking.dead.letters import DeadLetter
 from tracking.finish import finish
 
 _HOT = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = $1"
@@ -89,9 +89,9 @@ async def test_a_dead_letter_is_kept_once_per_delivery_and_unreadable_ones_alway
     renewed = DeadLetter("worker_crash", "second\0\ud800", "f", {"n": "\0"}, tenant_id=tenant, delivery_id=delivery)
     unreadable = [DeadLetter("unreadable", "not ours", f"f-{tenant}", {}) for _ in range(2)]
 
-    await dead.archive(hot_pool, [known, *unreadable])
+    await letters.archive(hot_pool, [known, *unreadable])
     await hot_pool.execute("UPDATE dead_letters SET settled_at = now() WHERE delivery_id = $1", delivery)
-    await dead.archive(hot_pool, [renewed])
+    await letters.archive(hot_pool, [renewed])
 
     row = await hot_pool.fetchrow("SELECT detail, settled_at FROM dead_letters WHERE delivery_id = $1", delivery)
     assert (row["detail"].startswith("second"), row["settled_at"]) == (True, None)

@@ -15,8 +15,8 @@ from tests.integration.api.bench import PATH
 from tests.integration.letters import died, unreadable
 from tests.integration.tracking.builders import person
 from tests.integration.workers.replaying import Replaying
-from tracking import dead_runs
-from tracking.dead_list import Chosen
+from tracking.dead import runs
+from tracking.dead.listing import Chosen
 
 pytestmark = pytest.mark.usefixtures("outbox_is_empty")
 
@@ -112,7 +112,7 @@ async def test_a_replay_of_too_many_is_refused_and_nothing_of_it_begun(replaying
     await died(replaying.stage.pool, tenant, 12)
 
     with pytest.raises(RequestRefused, match="at most 11 letters"):
-        await dead_runs.start(
+        await runs.start(
             replaying.stage.pool,
             tenant,
             Chosen(),

@@ -10,7 +10,7 @@ from domain.lanes import Channel, Lane, Priority
 from domain.reasons import Reason
 from plumbing.broker.envelope import Envelope
 from tests.unit.workers.test_endings import claimed
-from tracking.dead import DeadLetter
+from tracking.dead.letters import DeadLetter
 from workers.archive import failure_letter, letter_of
 
 

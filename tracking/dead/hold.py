@@ -15,7 +15,7 @@ from domain.delivery import DeliveryStatus
 from domain.ids import notification_of
 from domain.lanes import Channel, Priority
 from domain.notification import Mode
-from tracking.dead_list import Chosen, Query
+from tracking.dead.listing import Chosen, Query
 
 _LOCK = """
 SELECT l.id FROM dead_letters l WHERE l.id = ANY($1::uuid[]) AND l.settled_at IS NULL ORDER BY l.id FOR UPDATE OF l

@@ -10,8 +10,8 @@ from uuid import UUID
 
 import asyncpg
 
-from tracking.dead_hold import Held, Journey
-from tracking.dead_trail import Act, Diff, Note, note
+from tracking.dead.hold import Held, Journey
+from tracking.dead.trail import Act, Diff, Note, note
 
 _ADD = """
 INSERT INTO dead_letter_edits (letter_id, version, tenant_id, data, expires_at, created_by)

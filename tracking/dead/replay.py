@@ -17,9 +17,9 @@ from domain.delivery import DeliveryStatus
 from domain.ids import notification_of
 from domain.lanes import ENVELOPE_SIZES, Lane
 from tracking import outbox
-from tracking.dead_edit import settle
-from tracking.dead_hold import Journey
-from tracking.dead_trail import Act, Note, note
+from tracking.dead.edit import settle
+from tracking.dead.hold import Journey
+from tracking.dead.trail import Act, Note, note
 from tracking.events import detail
 from tracking.rows import OutboxRow
 from tracking.sql import sql

@@ -13,7 +13,7 @@ from domain.delivery import DeliveryStatus
 from domain.lanes import Lane
 from domain.reasons import Reason
 from plumbing.database import borrow
-from tracking.dead import INLINE, DeadLetter, fingerprint
+from tracking.dead.letters import INLINE, DeadLetter, fingerprint
 from tracking.events import EventKind, detail
 from tracking.sql import sql
 

@@ -17,7 +17,7 @@ from domain.errors import RequestRefused, Unavailable
 from domain.ids import uuid7
 from domain.replay import MAX_LETTERS, Refusal, RunStatus
 from plumbing.database import borrow, is_conflict
-from tracking.dead_list import Chosen, count
+from tracking.dead.listing import Chosen, count
 
 _COLUMNS = """id, tenant_id, status, chosen::text AS chosen, canary, rate_per_s, matched, looked_at, replayed,
   refused::text AS refused, cursor, watched, why, created_by, request_fingerprint, created_at, updated_at,
