@@ -6,11 +6,13 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from ops.chaos.proxy import fault_proxy
 from tests.integration.gateway.station import (
     Phone,
     Running,
@@ -20,7 +22,6 @@ from tests.integration.gateway.station import (
     id_of,
     until,
 )
-from tests.integration.gateway.wires import a_wire
 
 HEARTBEAT_S = 1.0
 """Fifteen in production: what takes two heartbeats here takes thirty seconds there."""
@@ -36,9 +37,11 @@ async def brisk(station: Station, amqp_url: str) -> AsyncIterator[Running]:
 async def test_36_a_half_open_connection_is_noticed_within_two_heartbeats_and_its_push_handed_back(
     station: Station, brisk: Running
 ) -> None:
-    async with a_wire(brisk.url) as wire:
-        phone = await (await station.phone()).log_in(wire.url)
-        wire.swallow()
+    there = urlsplit(brisk.url)
+    async with fault_proxy("127.0.0.1", there.port or 0) as wire:
+        through = there._replace(netloc=f"127.0.0.1:{wire.port}").geturl()
+        phone = await (await station.phone()).log_in(through)
+        wire.black_hole()
         cut_at = time.monotonic()
         frame = a_frame(phone)
         await station.push(brisk, frame)
