@@ -9,18 +9,11 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api import (
-    broadcast_examples,
-    dead_letter_examples,
-    device_examples,
-    ops_examples,
-    people_examples,
-    webhook_examples,
-)
 from api.auth import Scope
 from api.dependencies import Needs
 from api.errors import MEDIA_TYPE
-from api.examples import EXAMPLES, Example
+from api.examples import EXAMPLES
+from api.examples.base import Example
 from api.hot import BULK_PATH, PATH
 from api.schemas import broadcasts, people, sending
 from api.schemas.base import Problem
@@ -35,15 +28,6 @@ _READ_ELSEWHERE: dict[tuple[str, str], type[BaseModel]] = {
 }
 """Bodies that are read elsewhere: FastAPI knows only that they are objects."""
 
-_EXAMPLES = (
-    EXAMPLES
-    | device_examples.EXAMPLES
-    | broadcast_examples.EXAMPLES
-    | people_examples.EXAMPLES
-    | ops_examples.EXAMPLES
-    | dead_letter_examples.LETTER_EXAMPLES
-    | webhook_examples.EXAMPLES
-)
 _REF = "#/components/schemas/{model}"
 REGISTER = ("/api/v1/devices/register", "post")
 """The one route that opens for publishable keys too."""
@@ -92,7 +76,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
             if (path, method) == REGISTER:
                 operation["security"].append({"app_key": []})
             _add_problems(operation)
-            _add_examples(operation, _EXAMPLES.get((path, method), Example()))
+            _add_examples(operation, EXAMPLES.get((path, method), Example()))
         app.openapi_schema = document
     return app.openapi_schema
 

@@ -3,9 +3,9 @@
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import Field, StringConstraints, field_validator
 
-from api.schemas.base import Asked, Moment, Told
+from api.schemas.base import Asked, Moment, PageQuery, Told
 from api.words import fault_of_line
 from channels.push.room import Overflow
 from domain.push import MAX_LIFE_S
@@ -81,10 +81,7 @@ class AppPage(Told):
     next_cursor: str | None
 
 
-class AppQuery(BaseModel):
+class AppQuery(PageQuery):
     """How many, and from where on."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
     cursor: BundleId | None = None

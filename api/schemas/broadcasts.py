@@ -3,9 +3,9 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from api.schemas.base import Asked, Moment, Name, Told
+from api.schemas.base import Asked, Moment, Name, PageQuery, Told
 from api.schemas.sending import Line, Locale, PriorityName, PushWords
 from api.schemas.topics import TopicName
 from campaigns.broadcasts import BroadcastStatus
@@ -82,13 +82,10 @@ class BroadcastPage(Told):
     next_cursor: str | None
 
 
-class BroadcastQuery(BaseModel):
+class BroadcastQuery(PageQuery):
     """Of which topic, how many, and from where on."""
 
-    model_config = ConfigDict(extra="forbid")
-
     topic: TopicName | None = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
     cursor: UUID | None = None
 
 

@@ -3,10 +3,10 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from api.schemas.base import Asked, Moment, Told
-from api.schemas.notifications import EventTold, GateTold, NotificationInFull, QueryMoment
+from api.schemas.base import Asked, Moment, PageQuery, Query, QueryMoment, Told, Why
+from api.schemas.notifications import EventTold, GateTold, NotificationInFull
 from domain.errors import Fault, RequestRefused
 from domain.lanes import Channel
 from domain.replay import Refusal, RunStatus
@@ -17,14 +17,11 @@ MAX_IDS = 1000
 _ClusterName = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$", description="as `clusters` tells it")]
 _Label = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 _Ids = Annotated[list[Annotated[UUID, Field(strict=False)]], Field(min_length=1, max_length=MAX_IDS)]
-_Why = Annotated[str, Field(min_length=1, max_length=500, pattern=r"\S", description="for the trail")]
 _At = Annotated[QueryMoment, Field(strict=False)]
 
 
-class ClusterQuery(BaseModel):
+class ClusterQuery(Query):
     """Which letters are meant."""
-
-    model_config = ConfigDict(extra="forbid")
 
     channel: Channel | None = None
     reason: _Label | None = None
@@ -33,18 +30,15 @@ class ClusterQuery(BaseModel):
     state: LetterState = LetterState.OPEN
 
 
-class LetterQuery(ClusterQuery):
+class LetterQuery(ClusterQuery, PageQuery):
     """Which letters, how many, and from where on."""
 
     cluster: _ClusterName | None = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
     cursor: Annotated[str, Field(pattern=r"^\d{1,17}-[0-9a-f]{32}$")] | None = None
 
 
-class RevealQuery(BaseModel):
+class RevealQuery(Query):
     """Whether people's data is to be seen: that needs the scope `ops`, and stands in the trail."""
-
-    model_config = ConfigDict(extra="forbid")
 
     reveal: bool = False
 
@@ -78,7 +72,7 @@ class EditAsked(Asked):
     data: dict[str, Any] | None = None
     content: Annotated[dict[str, Any] | None, Field(description="as in a notification's request")] = None
     expires_at: _At | None = None
-    why: _Why | None = None
+    why: Why | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -106,7 +100,7 @@ class EditManyAsked(ChosenAsked):
 class DiscardAsked(ChosenAsked):
     """Letters that nobody will send again, and why."""
 
-    why: _Why
+    why: Why
 
 
 class LetterInList(Told):
@@ -268,10 +262,7 @@ class ReplayPage(Told):
     next_cursor: str | None
 
 
-class ReplayQuery(BaseModel):
+class ReplayQuery(PageQuery):
     """How many, and from where on."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
     cursor: UUID | None = None

@@ -3,11 +3,10 @@
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from api.schemas.base import Asked, Moment, Told
-from api.schemas.notifications import DeliveryTold, QueryMoment
-from api.schemas.ops import Why
+from api.schemas.base import Asked, Moment, PageQuery, QueryMoment, Told, Why
+from api.schemas.notifications import DeliveryTold
 from domain.delivery import DeliveryStatus
 from domain.holds import PROVIDERS
 from domain.lanes import Channel
@@ -17,16 +16,13 @@ from tracking.resolve import ResolveAs
 _PROVIDERS = "|".join(PROVIDERS)
 
 
-class DeliveryQuery(BaseModel):
+class DeliveryQuery(PageQuery):
     """Which deliveries; `limit` counts notifications, of each of which all that fit are shown."""
-
-    model_config = ConfigDict(extra="forbid")
 
     status: DeliveryStatus | None = None
     channel: Channel | None = None
     since: QueryMoment | None = None
     until: QueryMoment | None = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
     cursor: Annotated[str, Field(max_length=200)] | None = None
 
 

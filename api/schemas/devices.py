@@ -3,10 +3,10 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from api.schemas.apps import BundleId
-from api.schemas.base import Asked, Moment, Told, UserId
+from api.schemas.base import Asked, Moment, PageQuery, Told, UserId
 from api.shape import fault_of_user
 from domain.push import PushProvider
 from plumbing.push_metrics import TokenOperation
@@ -91,13 +91,10 @@ class DeviceTold(Told):
     last_seen_at: Moment | None
 
 
-class DeviceQuery(BaseModel):
+class DeviceQuery(PageQuery):
     """Whose, how many, and from where on."""
 
-    model_config = ConfigDict(extra="forbid")
-
     user: OwnerId
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
     cursor: UUID | None = None
 
 
@@ -118,12 +115,9 @@ class AuditTold(Told):
     at: Moment
 
 
-class AuditQuery(BaseModel):
+class AuditQuery(PageQuery):
     """How many, and from where on."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
     cursor: UUID | None = None
 
 
@@ -134,13 +128,10 @@ class AuditPage(Told):
     next_cursor: str | None
 
 
-class FeedbackQuery(BaseModel):
+class FeedbackQuery(PageQuery):
     """Of which app, how many, and from where on."""
 
-    model_config = ConfigDict(extra="forbid")
-
     app_bundle_id: BundleId | None = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
     cursor: Annotated[str, Field(pattern=r"^\d{1,18}\.[0-9a-f]{32}$")] | None = None
 
 

@@ -3,20 +3,18 @@
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from api.schemas.base import Moment, Told
-from api.schemas.notifications import ExplanationTold, GateTold, QueryMoment
+from api.schemas.base import Moment, Query, QueryMoment, Told
+from api.schemas.notifications import ExplanationTold, GateTold
 from api.schemas.people import PreferenceChange, SuppressionTold
 from domain.delivery import DeliveryStatus
 from domain.lanes import Channel
 from domain.reasons import Reason
 
 
-class ForecastQuery(BaseModel):
+class ForecastQuery(Query):
     """Who, what, and when if not now; of the past it is told what was accepted at most `window_s` before or after."""
-
-    model_config = ConfigDict(extra="forbid")
 
     user: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
     template: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$")]

@@ -3,9 +3,9 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from api.schemas.base import Moment, Told
+from api.schemas.base import Moment, PageQuery, Told
 from api.schemas.people import PreferenceChange, SuppressionTold, UserTold
 
 
@@ -76,13 +76,10 @@ class UserExport(Told):
     dead_letters: list[dict[str, Any]]
 
 
-class ErasureQuery(BaseModel):
+class ErasureQuery(PageQuery):
     """Whose, how many, and from where on."""
 
-    model_config = ConfigDict(extra="forbid")
-
     user: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00]*$")] | None = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
     cursor: UUID | None = None
 
 

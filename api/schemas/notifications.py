@@ -1,12 +1,12 @@
 """What became of notifications: what may be asked, and what is told."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field
 
-from api.schemas.base import Moment, Told
+from api.schemas.base import Moment, PageQuery, Query, QueryMoment, Told
 from domain.delivery import DeliveryStatus
 from domain.lanes import Channel, Priority
 from domain.notification import Mode, NotificationStatus
@@ -15,29 +15,8 @@ from tracking.cancel import CancelOutcome
 from tracking.rollups import GroupBy
 
 
-def _no_text_of_digits(value: object) -> object:
-    """Times in queries are RFC 3339; pydantic would take seconds since 1970 too."""
-    if isinstance(value, str) and not value[4:5] == "-":
-        raise ValueError("must be an RFC 3339 time with an offset, such as 2027-01-31T09:00:00Z")
-    return value
-
-
-def _within_reach(at: datetime) -> datetime:
-    """Ids count from 1970, and sums of times must not leave the calendar."""
-    if not _EARLIEST <= at < _LATEST:
-        raise ValueError("must lie in the years 1970 to 2999")
-    return at
-
-
-_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
-
-QueryMoment = Annotated[AwareDatetime, BeforeValidator(_no_text_of_digits), AfterValidator(_within_reach)]
-
-
-class ListQuery(BaseModel):
+class ListQuery(PageQuery):
     """What a list is narrowed to; `status` and `channel` speak of one and the same delivery."""
-
-    model_config = ConfigDict(extra="forbid")
 
     status: DeliveryStatus | None = None
     channel: Channel | None = None
@@ -47,14 +26,11 @@ class ListQuery(BaseModel):
     broadcast: Annotated[UUID | None, Field(description="those that a publication to a topic has made")] = None
     since: QueryMoment | None = None
     until: QueryMoment | None = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
     cursor: Annotated[str, Field(max_length=200)] | None = None
 
 
-class StatsQuery(BaseModel):
+class StatsQuery(Query):
     """Since when, and by what: `group_by` may stand several times."""
-
-    model_config = ConfigDict(extra="forbid")
 
     since: QueryMoment | None = None
     group_by: Annotated[list[GroupBy], Field(max_length=3)] = Field(default_factory=list)

@@ -3,12 +3,10 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from api.schemas.base import Asked, Moment, Told
+from api.schemas.base import Asked, Moment, PageQuery, Query, Told, Why
 from domain.holds import HoldKind
-
-Why = Annotated[str, Field(min_length=1, max_length=500, pattern=r"\S", description="for those who come after")]
 
 
 class HoldAsked(Asked):
@@ -26,22 +24,17 @@ class WhyAsked(Asked):
     why: Why
 
 
-class ReleaseQuery(BaseModel):
+class ReleaseQuery(Query):
     """Why it is released."""
-
-    model_config = ConfigDict(extra="forbid")
 
     why: Why | None = None
 
 
-class HoldQuery(BaseModel):
+class HoldQuery(PageQuery):
     """Which holds, how many, and from where on."""
-
-    model_config = ConfigDict(extra="forbid")
 
     state: Literal["open", "released", "all"] = "open"
     kind: HoldKind | None = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
     cursor: UUID | None = None
 
 

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from api.schemas.base import Asked, Moment, Told
-from api.schemas.ops import Waiting, Why
+from api.schemas.base import Asked, Moment, Told, Why
+from api.schemas.ops import Waiting
 from tracking.orders import BreakerWish
 
 

@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AwareDatetime, Field, field_validator, model_validator
 
-from api.schemas.base import Asked, CategoryName, Moment, Told
+from api.schemas.base import Asked, CategoryName, Moment, PageQuery, Told
 from api.words import fault_of_line, fault_of_locale, fault_of_timezone, moment
 from domain.lanes import Channel
 from preferences.addresses import canonical_email, canonical_phone
@@ -109,12 +109,9 @@ class PreferencesPatch(Asked):
     unsubscribed: bool | None = None
 
 
-class HistoryQuery(BaseModel):
+class HistoryQuery(PageQuery):
     """How many, and from where on."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
     cursor: Annotated[str, Field(pattern=r"^[1-9]\d{0,17}$")] | None = None
 
 
@@ -164,13 +161,10 @@ class SuppressionAsked(_Addresses):
         return self
 
 
-class SuppressionQuery(BaseModel):
+class SuppressionQuery(PageQuery):
     """Which, how many, and from where on."""
 
-    model_config = ConfigDict(extra="forbid")
-
     channel: Channel | None = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
     cursor: UUID | None = None
 
 

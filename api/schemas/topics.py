@@ -3,9 +3,9 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
-from api.schemas.base import Asked, Moment, Told
+from api.schemas.base import Asked, Moment, PageQuery, Told
 from channels.push.topics import TopicStorage
 
 TOPIC_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.~:-]{0,99}$"
@@ -30,12 +30,9 @@ class TopicTold(Told):
     created_at: Moment
 
 
-class TopicQuery(BaseModel):
+class TopicQuery(PageQuery):
     """How many, and from where on."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
     cursor: TopicName | None = None
 
 

@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from api.schemas.base import Asked, Moment, Told
+from api.schemas.base import Asked, Moment, PageQuery, Told
 from api.words import moment
 from domain.webhooks import EVENTS, Disabled
 from plumbing.signatures import read_secret
@@ -111,12 +111,9 @@ class WebhookPage(Told):
     next_cursor: str | None
 
 
-class WebhookQuery(BaseModel):
+class WebhookQuery(PageQuery):
     """How many, and from where on."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
     cursor: UUID | None = None
 
 

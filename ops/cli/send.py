@@ -8,7 +8,7 @@ import typer
 
 from domain.lanes import Priority
 from ops.cli.door import fail
-from ops.cli.reaching import Key, Url, with_api
+from ops.cli.reaching import given, over_api, path_of
 
 if TYPE_CHECKING:
     from ops.rest import Document, Rest
@@ -23,12 +23,13 @@ Id = Annotated[str, typer.Argument(help="The notification's id.", metavar="ID")]
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to `app`."""
-    app.command()(send)
-    app.command()(status)
-    app.command()(explain)
+    app.command()(over_api(send))
+    app.command()(over_api(status))
+    app.command()(over_api(explain))
 
 
-def send(
+async def send(
+    rest: "Rest",
     to: Annotated[str, typer.Option(help="A user id, an email address, a phone number (+…), or a JSON object.")],
     template: Annotated[str, typer.Option(help="The message to render.")] = "",
     data: Annotated[list[str] | None, typer.Option(help="key=value, or a JSON object; may be repeated.")] = None,
@@ -43,10 +44,9 @@ def send(
     dedupe_key: Annotated[str, typer.Option(help="The recipient gets this news once.")] = "",
     idempotency_key: Annotated[str, typer.Option(help="Asking again gets the first answer.")] = "",
     watch: Watch = False,
-    url: Url = "",
-    key: Key = "",
 ) -> None:
     """Send one notification."""
+    from ops.cli.shown import show_accepted  # lazy: rich
     from ops.cli.words import recipient, template_data  # lazy: json, with what follows
 
     request: dict[str, Any] = {"to": recipient(to), "priority": priority.value}
@@ -55,56 +55,41 @@ def send(
     optional |= {"content": {name: words for name, words in (("title", title), ("body", body)) if words}}
     optional |= {"channels": [word.strip() for word in channels.split(",") if word.strip()]}
     request |= {name: value for name, value in optional.items() if value}
-
-    async def act(rest: "Rest") -> None:
-        from ops.cli.shown import show_accepted  # lazy: rich
-
-        answer = await rest.send(request, idempotency_key=idempotency_key or None)
-        show_accepted(answer)
-        if watch:
-            await _follow(rest, answer["id"])
-
-    with_api(url, key, act)
+    answer = await rest.send(request, idempotency_key=idempotency_key or None)
+    show_accepted(answer)
+    if watch:
+        await _follow(rest, answer["id"])
 
 
-def status(identifier: Id, watch: Watch = False, url: Url = "", key: Key = "") -> None:
+async def status(rest: "Rest", identifier: Id, watch: Watch = False) -> None:
     """Show what became of a notification: its deliveries, and every attempt."""
+    from ops.cli.shown import show_notification  # lazy: rich
 
-    async def act(rest: "Rest") -> None:
-        from ops.cli.shown import show_notification  # lazy: rich
-
-        if watch:
-            await _follow(rest, identifier)
-        else:
-            show_notification(await _get(rest, identifier))
-
-    with_api(url, key, act)
+    if watch:
+        await _follow(rest, identifier)
+    else:
+        show_notification(await _get(rest, identifier))
 
 
-def explain(
+async def explain(
+    rest: "Rest",
     identifier: Annotated[str, typer.Argument(help="The notification's id.", metavar="[ID]")] = "",
     user: Annotated[str, typer.Option(help="Instead of an ID: what would this user get, or did get,")] = "",
     template: Annotated[str, typer.Option(help="of this message (with its sample data),")] = "",
     at: Annotated[
         str, typer.Option(help="at this time? 2027-01-31T23:00:00Z, also in the past; now when left out.")
     ] = "",
-    url: Url = "",
-    key: Key = "",
 ) -> None:
     """Show why it went the way it went, or would go: what every gate decided, and looked at."""
+    from ops.cli.shown import show_explanation, show_forecast  # lazy: rich
+
     if bool(identifier) == bool(user and template):
         raise typer.BadParameter("give the ID of a notification, or --user and --template")
-
-    async def act(rest: "Rest") -> None:
-        from ops.cli.shown import show_explanation, show_forecast  # lazy: rich
-
-        if identifier:
-            show_explanation(await _get(rest, identifier, "/explain"))
-        else:
-            asked = {"user": user, "template": template, "at": at}
-            show_forecast(await rest.get("/api/v1/explain", **{name: word for name, word in asked.items() if word}))
-
-    with_api(url, key, act)
+    if identifier:
+        show_explanation(await _get(rest, identifier, "/explain"))
+    else:
+        asked = given({"user": user, "template": template, "at": at})
+        show_forecast(await rest.get("/api/v1/explain", **asked))
 
 
 async def _follow(rest: "Rest", identifier: str) -> None:
@@ -127,8 +112,6 @@ async def _follow(rest: "Rest", identifier: str) -> None:
 
 
 async def _get(rest: "Rest", identifier: str, more: str = "") -> "Document":
-    from urllib.parse import quote  # lazy
-
     from ops.rest import NOTIFICATIONS  # lazy: httpx2
 
-    return await rest.get(f"{NOTIFICATIONS}/{quote(identifier, safe='')}{more}")
+    return await rest.get(path_of(NOTIFICATIONS, identifier) + more)

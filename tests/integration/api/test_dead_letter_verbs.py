@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from api.dead_letter_examples import LETTER_EXAMPLES
+from api.examples.dead_letters import EXAMPLES
 from ops.cli.main import app
 
 PATH = "/api/v1/dead-letters"
-LETTER = LETTER_EXAMPLES[f"{PATH}/{{letter_id}}", "get"].told
-RUN = LETTER_EXAMPLES[f"{PATH}/replays/{{run_id}}", "get"].told
+LETTER = EXAMPLES[f"{PATH}/{{letter_id}}", "get"].told
+RUN = EXAMPLES[f"{PATH}/replays/{{run_id}}", "get"].told
 HOSTILE = '550 \x1b[2J\x1b]0;owned\x07\n{"level": "info"}\u202e [red]no[/red]'
 
 
@@ -68,7 +68,7 @@ def api() -> Iterator[Scripted]:
 
 
 def test_a_list_is_a_table_and_what_a_stranger_wrote_moves_no_cursor(api: Scripted) -> None:
-    item = LETTER_EXAMPLES[PATH, "get"].told["items"][0] | {"detail": HOSTILE}
+    item = EXAMPLES[PATH, "get"].told["items"][0] | {"detail": HOSTILE}
     api.answer("GET", PATH, {"items": [item], "next_cursor": "1-2"})
 
     shown = api.verb("list", "--channel", "email", "--cluster", "9f86d081884c")
@@ -105,7 +105,7 @@ def test_one_letter_is_shown_with_its_story(api: Scripted) -> None:
 
 
 def test_clusters_are_shown(api: Scripted) -> None:
-    api.answer("GET", f"{PATH}/clusters", LETTER_EXAMPLES[f"{PATH}/clusters", "get"].told)
+    api.answer("GET", f"{PATH}/clusters", EXAMPLES[f"{PATH}/clusters", "get"].told)
 
     shown = api.verb("clusters")
 

@@ -51,7 +51,7 @@ def test_an_unknown_priority_is_refused_before_anything_is_asked(priority: str) 
 
 @pytest.mark.parametrize("words", [[], ["--user", "user-42"], ["1", "--user", "user-42", "--template", "welcome"]])
 def test_explain_wants_an_id_or_a_user_and_a_template(words: list[str]) -> None:
-    answer = CliRunner().invoke(app, ["explain", *words])
+    answer = CliRunner().invoke(app, ["explain", *words, "--url", "http://127.0.0.1:1", "--key", "cn_live_x"])
 
     assert answer.exit_code == 2
     assert "give the ID of a notification, or --user and --template" in answer.output

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from api.examples import EXAMPLES, Example
+from api.examples.base import AT, KEY, Example, Examples, page
+from api.examples.sending import EXAMPLES as SENDING
 
-_AT = "2027-01-31T09:00:00.000Z"
 _LATER = "2027-01-31T09:20:00.000Z"
 _PATH = "/api/v1/dead-letters"
 _LETTER_ID = "01930b7a-7a10-7c55-9b01-2f0c6d1a9e44"
-_EXPLAINED = EXAMPLES["/api/v1/notifications/{notification_id}/explain", "get"].told
+_EXPLAINED = SENDING["/api/v1/notifications/{notification_id}/explain", "get"].told
 _NOTIFICATION = _EXPLAINED["notification"]
 _DETAIL = "order_shipped/email.txt:3: 'order' is undefined"
 
@@ -22,7 +22,7 @@ _IN_LIST: dict[str, Any] = {
     "cluster": "9f86d081884c",
     "notification_id": _NOTIFICATION["id"],
     "delivery_id": _NOTIFICATION["deliveries"][0]["id"],
-    "created_at": _AT,
+    "created_at": AT,
 }
 _DIFF: list[dict[str, Any]] = [{"op": "add", "path": "/data/order", "value": "A-1001"}]
 _MASKED: list[dict[str, Any]] = [{"op": "add", "path": "/data/order", "value": "[hidden]"}]
@@ -43,7 +43,7 @@ _IN_FULL: dict[str, Any] = {
             "by": by,
             "at": _LATER,
         }
-        for version, data, by in ((1, {"order": "[hidden]"}, "cn_live_u4TO"), (0, {}, "carillon"))
+        for version, data, by in ((1, {"order": "[hidden]"}, KEY), (0, {}, "carillon"))
     ],
     "notification": _NOTIFICATION,
     "gates": _EXPLAINED["gates"],
@@ -51,7 +51,7 @@ _IN_FULL: dict[str, Any] = {
     "trail": [
         {
             "at": _LATER,
-            "who": "cn_live_u4TO",
+            "who": KEY,
             "what": "edited",
             "why": "the shop forgot the order",
             "diff": _MASKED,
@@ -67,7 +67,7 @@ _CLUSTER: dict[str, Any] = {
     "template": "order_shipped@901361986",
     "count": 412,
     "reach": 409,
-    "first_seen_at": _AT,
+    "first_seen_at": AT,
     "last_seen_at": _LATER,
     "last_hour": 400,
     "hour_before": 12,
@@ -86,14 +86,14 @@ _REPLAY: dict[str, Any] = {
     "canary": 1,
     "rate_per_s": 50,
     "why": None,
-    "created_by": "cn_live_u4TO",
-    "created_at": _AT,
+    "created_by": KEY,
+    "created_at": AT,
     "updated_at": _LATER,
     "finished_at": None,
 }
 
-LETTER_EXAMPLES: dict[tuple[str, str], Example] = {
-    (_PATH, "get"): Example(told={"items": [_IN_LIST], "next_cursor": None}),
+EXAMPLES: Examples = {
+    (_PATH, "get"): page(_IN_LIST),
     (f"{_PATH}/clusters", "get"): Example(told={"items": [_CLUSTER]}),
     (f"{_PATH}/{{letter_id}}", "get"): Example(told=_IN_FULL),
     (f"{_PATH}/{{letter_id}}", "patch"): Example(
@@ -112,7 +112,7 @@ LETTER_EXAMPLES: dict[tuple[str, str], Example] = {
         {"filter": {"cluster": "9f86d081884c"}, "canary": 1, "rate_per_s": 50},
         {**_REPLAY, "status": "canary", "looked_at": 0, "replayed": 0, "refused": {}},
     ),
-    (f"{_PATH}/replays", "get"): Example(told={"items": [_REPLAY], "next_cursor": None}),
+    (f"{_PATH}/replays", "get"): page(_REPLAY),
     (_RUN, "get"): Example(told=_REPLAY),
     (_RUN, "delete"): Example(told={**_REPLAY, "status": "cancelled", "is_complete": True, "finished_at": _LATER}),
 }

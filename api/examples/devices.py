@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from api.examples import Example
+from api.examples.base import AT, Example, Examples, page
 
-_AT = "2027-01-31T09:00:00.000Z"
 _DEVICE_ID = "01930b7a-6c00-7f2e-8a51-5d3c2b1a0d01"
 _HASH = "5f" * 32
 _APP = "/api/v1/apps/{bundle_id}"
@@ -48,47 +47,47 @@ _DEVICE_TOLD: dict[str, Any] = {
     "is_valid": True,
     "invalidated_at": None,
     "invalidation_reason": None,
-    "created_at": _AT,
-    "updated_at": _AT,
-    "last_seen_at": _AT,
+    "created_at": AT,
+    "updated_at": AT,
+    "last_seen_at": AT,
 }
 _LINE: dict[str, Any] = {
     "operation": "invalidated",
     "token_prefix": "5f5f5f5f",
     "actor": "cn_live_a1b2c3",
     "reason": "reported",
-    "at": _AT,
+    "at": AT,
 }
 _DIED: dict[str, Any] = {
     "token_hash": _HASH,
     "device_id": _DEVICE_ID,
     "app_bundle_id": "com.example.shop",
     "reason": "unregistered",
-    "timestamp": _AT,
+    "timestamp": AT,
     "cursor": "7342.01930b7a6c007f2e8a515d3c2b1a0fee",
 }
-_TOPIC_TOLD: dict[str, Any] = {"topic": "news", "storage": "most_recent", "subscribers": 12, "created_at": _AT}
-_SUBSCRIBED: dict[str, Any] = {"topic": "news", "subscribed_at": _AT}
+_TOPIC_TOLD: dict[str, Any] = {"topic": "news", "storage": "most_recent", "subscribers": 12, "created_at": AT}
+_SUBSCRIBED: dict[str, Any] = {"topic": "news", "subscribed_at": AT}
 
-EXAMPLES: dict[tuple[str, str], Example] = {
-    ("/api/v1/apps", "get"): Example(told={"items": [_APP_TOLD], "next_cursor": None}),
+EXAMPLES: Examples = {
+    ("/api/v1/apps", "get"): page(_APP_TOLD),
     (_APP, "get"): Example(told=_APP_TOLD),
     (_APP, "put"): Example(_APP_ASKED, _APP_TOLD),
     (f"{_APP}/release-brake", "post"): Example(told=_APP_TOLD),
     ("/api/v1/devices/register", "post"): Example(_REGISTRATION, _REGISTERED),
-    ("/api/v1/devices", "get"): Example(told={"items": [_DEVICE_TOLD], "next_cursor": None}),
+    ("/api/v1/devices", "get"): page(_DEVICE_TOLD),
     (_DEVICE, "get"): Example(told=_DEVICE_TOLD),
     (_DEVICE, "patch"): Example(
         {"user": "user-43", "region": None}, {**_DEVICE_TOLD, "user": "user-43", "region": None}
     ),
-    (f"{_DEVICE}/audit", "get"): Example(told={"items": [_LINE], "next_cursor": None}),
-    (f"{_DEVICE}/topics", "get"): Example(told={"items": [_SUBSCRIBED], "next_cursor": None}),
+    (f"{_DEVICE}/audit", "get"): page(_LINE),
+    (f"{_DEVICE}/topics", "get"): page(_SUBSCRIBED),
     (_SUBSCRIPTION, "put"): Example(told=_SUBSCRIBED),
-    ("/api/v1/topics", "get"): Example(told={"items": [_TOPIC_TOLD], "next_cursor": None}),
+    ("/api/v1/topics", "get"): page(_TOPIC_TOLD),
     (_TOPIC, "get"): Example(told=_TOPIC_TOLD),
     (_TOPIC, "put"): Example({"storage": "most_recent"}, _TOPIC_TOLD),
     (f"{_TOPIC}/subscriptions", "post"): Example(
         {"subscribe": [_DEVICE_ID], "unsubscribe": []}, {"subscribed": 1, "unsubscribed": 0, "full": [], "unknown": []}
     ),
-    ("/api/v1/feedback", "get"): Example(told={"items": [_DIED], "next_cursor": None}),
+    ("/api/v1/feedback", "get"): page(_DIED),
 }

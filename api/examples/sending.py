@@ -1,27 +1,17 @@
-"""What each route takes and answers, shown once in the OpenAPI document. A test holds these examples to its schemas."""
+"""Sending, and what became of it; people, categories, suppressions, health: what each route takes and answers."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
+from api.examples.base import AT, DELIVERY_ID, KEY, NOTIFICATION_ID, Example, Examples, page
 from api.schemas.sending import ACCEPTED_EXAMPLE, DEVICE_TOLD_EXAMPLE
 
-_ID = "01930b7a-6c00-7f2e-8a51-5d3c2b1a0000"
-_DELIVERY_ID = "01930b7a-6c00-7f2e-8a51-5d3c2b1a0001"
-_AT = "2027-01-31T09:00:00.000Z"
 _LATER = "2027-01-31T09:00:00.120Z"
 _ITEM = "/api/v1/notifications/{notification_id}"
 _PREFERENCES = "/api/v1/users/{user}/preferences"
 
-
-class Example(NamedTuple):
-    """A body that fits, and the answer to it; None where there is no JSON."""
-
-    asked: Any = None
-    told: Any = None
-
-
 _FACTS: dict[str, Any] = {"status": "sent", "provider": "smtp", "answer": "250 2.0.0 OK", "duration_ms": 3.7}
 _DELIVERY: dict[str, Any] = {
-    "id": _DELIVERY_ID,
+    "id": DELIVERY_ID,
     "channel": "email",
     "device_id": None,
     "status": "sent",
@@ -33,7 +23,7 @@ _DELIVERY: dict[str, Any] = {
     "updated_at": _LATER,
 }
 _IN_LIST: dict[str, Any] = {
-    "id": _ID,
+    "id": NOTIFICATION_ID,
     "status": "completed",
     "mode": "live",
     "user": "user-42",
@@ -48,7 +38,7 @@ _IN_LIST: dict[str, Any] = {
     "send_at": None,
     "expires_at": "2027-01-31T10:00:00.000Z",
     "cancelled_at": None,
-    "created_at": _AT,
+    "created_at": AT,
     "deliveries": [_DELIVERY],
 }
 _ATTEMPT: dict[str, Any] = {"attempt": 1, "outcome": "attempt_sent", "ended_at": _LATER, "facts": _FACTS}
@@ -56,14 +46,14 @@ _IN_FULL: dict[str, Any] = {**_IN_LIST, "deliveries": [{**_DELIVERY, "attempts":
 _GATE: dict[str, Any] = {
     "gate": "consent",
     "verdict": "pass",
-    "at": _AT,
+    "at": AT,
     "channel": "email",
     "reason": None,
     "until": None,
     "inputs": {"version": 3, "category": "orders", "rule": "default", "default": "allow"},
 }
 _EVENT: dict[str, Any] = {
-    "delivery_id": _DELIVERY_ID,
+    "delivery_id": DELIVERY_ID,
     "at": _LATER,
     "kind": "attempt_sent",
     "attempt": 1,
@@ -73,7 +63,7 @@ _BULK: dict[str, Any] = {
     "accepted": 1,
     "rejected": 1,
     "results": [
-        {"index": 0, "id": _ID, "status": "accepted", "error": None},
+        {"index": 0, "id": NOTIFICATION_ID, "status": "accepted", "error": None},
         {
             "index": 1,
             "id": None,
@@ -95,7 +85,7 @@ _USER: dict[str, Any] = {
     "name": "Ada",
     "attributes": {"plan": "gold"},
 }
-_USER_TOLD: dict[str, Any] = {"id": "user-42", **_USER, "version": 1, "created_at": _AT, "updated_at": _AT}
+_USER_TOLD: dict[str, Any] = {"id": "user-42", **_USER, "version": 1, "created_at": AT, "updated_at": AT}
 _CHOSEN: dict[str, Any] = {
     "channels": {"email": True, "sms": False},
     "categories": {"marketing": {"email": False}},
@@ -105,8 +95,8 @@ _CHOSEN: dict[str, Any] = {
 _CHANGE: dict[str, Any] = {
     "version": 2,
     "document": _CHOSEN,
-    "changed_at": _AT,
-    "actor": "cn_live_u4TO",
+    "changed_at": AT,
+    "actor": KEY,
     "source": "api",
     "evidence": {},
 }
@@ -121,13 +111,13 @@ _CATEGORY: dict[str, Any] = {
 }
 _CATEGORY_TOLD: dict[str, Any] = {"id": "newsletter", **_CATEGORY}
 _SUPPRESSION: dict[str, Any] = {
-    "id": _ID,
+    "id": NOTIFICATION_ID,
     "channel": "email",
     "address": "ada@example.org",
     "category": None,
     "reason": "manual",
-    "source": "api:cn_live_u4TO",
-    "created_at": _AT,
+    "source": f"api:{KEY}",
+    "created_at": AT,
     "expires_at": None,
 }
 _DEPENDENCY: dict[str, Any] = {
@@ -140,7 +130,7 @@ _DEPENDENCY: dict[str, Any] = {
 _FORECAST: dict[str, Any] = {
     "user": "user-42",
     "template": "order_shipped",
-    "at": _AT,
+    "at": AT,
     "gates": [_GATE],
     "deliveries": [{"channel": "email", "device_id": None, "status": "queued", "reason": None, "until": None}],
     "past": {
@@ -153,20 +143,20 @@ _FORECAST: dict[str, Any] = {
     },
 }
 
-EXAMPLES: dict[tuple[str, str], Example] = {
+EXAMPLES: Examples = {
     ("/api/v1/notifications", "post"): Example(told=ACCEPTED_EXAMPLE),
     ("/api/v1/notifications/bulk", "post"): Example(told=_BULK),
     ("/api/v1/notifications/device/{token}", "post"): Example(told=DEVICE_TOLD_EXAMPLE),
-    ("/api/v1/notifications", "get"): Example(told={"items": [_IN_LIST], "next_cursor": None}),
+    ("/api/v1/notifications", "get"): page(_IN_LIST),
     ("/api/v1/notifications/stats", "get"): Example(
-        told={"since": _AT, "as_of": _LATER, "items": [{"group": {"channel": "email"}, "status": "sent", "count": 644}]}
+        told={"since": AT, "as_of": _LATER, "items": [{"group": {"channel": "email"}, "status": "sent", "count": 644}]}
     ),
     (_ITEM, "get"): Example(told=_IN_FULL),
     (_ITEM, "delete"): Example(
-        told={"id": _ID, "deliveries": [{"id": _DELIVERY_ID, "channel": "email", "outcome": "withdrawn"}]}
+        told={"id": NOTIFICATION_ID, "deliveries": [{"id": DELIVERY_ID, "channel": "email", "outcome": "withdrawn"}]}
     ),
     (f"{_ITEM}/status", "get"): Example(
-        told={"id": _ID, "status": "completed", "deliveries": [{"id": _DELIVERY_ID, "status": "sent"}]}
+        told={"id": NOTIFICATION_ID, "status": "completed", "deliveries": [{"id": DELIVERY_ID, "status": "sent"}]}
     ),
     (f"{_ITEM}/explain", "get"): Example(told={"notification": _IN_FULL, "gates": [_GATE], "events": [_EVENT]}),
     ("/api/v1/explain", "get"): Example(told=_FORECAST),
@@ -175,11 +165,11 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     (_PREFERENCES, "get"): Example(told=_CHOSEN),
     (_PREFERENCES, "put"): Example(_CHOSEN, _CHOSEN),
     (_PREFERENCES, "patch"): Example({"categories": {"marketing": {"email": False}}, "quiet_hours": None}, _CHOSEN),
-    (f"{_PREFERENCES}/history", "get"): Example(told={"items": [_CHANGE], "next_cursor": None}),
+    (f"{_PREFERENCES}/history", "get"): page(_CHANGE),
     ("/api/v1/categories", "get"): Example(told={"items": [_CATEGORY_TOLD]}),
     ("/api/v1/categories/{name}", "get"): Example(told=_CATEGORY_TOLD),
     ("/api/v1/categories/{name}", "put"): Example(_CATEGORY, _CATEGORY_TOLD),
-    ("/api/v1/suppressions", "get"): Example(told={"items": [_SUPPRESSION], "next_cursor": None}),
+    ("/api/v1/suppressions", "get"): page(_SUPPRESSION),
     ("/api/v1/suppressions", "post"): Example({"email": "ada@example.org", "reason": "manual"}, _SUPPRESSION),
     ("/health/live", "get"): Example(told={"status": "alive"}),
     ("/health/ready", "get"): Example(told={"is_ready": True, "dependencies": [_DEPENDENCY]}),

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from api.examples import Example
+from api.examples.base import AT, DELIVERY_ID, KEY, Example, Examples, page
 
-_AT = "2027-01-31T03:00:00.000Z"
-_LATER = "2027-01-31T03:20:00.000Z"
+_LATER = "2027-01-31T09:20:00.000Z"
 _WHY = {"why": "the link leads nowhere"}
 _HOLD: dict[str, Any] = {
     "id": "01930b7a-6c00-7f2e-8a51-5d3c2b1a0e00",
@@ -13,13 +12,13 @@ _HOLD: dict[str, Any] = {
     "kind": "template",
     "subject": "order_shipped",
     "why": "the link leads nowhere",
-    "created_by": "cn_live_u4TO",
-    "created_at": _AT,
+    "created_by": KEY,
+    "created_at": AT,
     "released_at": None,
     "released_by": None,
     "released_why": None,
 }
-_RELEASED = _HOLD | {"released_at": _LATER, "released_by": "cn_live_u4TO", "released_why": "corrected"}
+_RELEASED = _HOLD | {"released_at": _LATER, "released_by": KEY, "released_why": "corrected"}
 _PAUSE = _HOLD | {"tenant_id": None, "kind": "lane", "subject": "sms.low"}
 _OPS = "/api/v1/ops"
 _LANE = f"{_OPS}/lanes/{{channel}}/{{priority}}"
@@ -28,8 +27,8 @@ _ORDER = {
     "provider": "smtp",
     "state": "open",
     "why": "they answer 250 and lose it",
-    "ordered_by": "cn_live_u4TO",
-    "ordered_at": _AT,
+    "ordered_by": KEY,
+    "ordered_at": AT,
 }
 _WORKER = "worker:mail-1:4711:a1b2c3"
 _BREAKER: dict[str, Any] = {
@@ -37,11 +36,11 @@ _BREAKER: dict[str, Any] = {
     "ordered": "open",
     "order": _ORDER,
     "workers": [
-        {"worker": _WORKER, "at": _AT, "state": "open", "is_forced": True, "opened_at": _AT, "retry_after_s": 4.2}
+        {"worker": _WORKER, "at": AT, "state": "open", "is_forced": True, "opened_at": AT, "retry_after_s": 4.2}
     ],
 }
 _OVERVIEW: dict[str, Any] = {
-    "at": _AT,
+    "at": AT,
     "lanes": [
         {
             "lane": "email.normal",
@@ -58,8 +57,8 @@ _OVERVIEW: dict[str, Any] = {
             "name": _WORKER,
             "role": "worker",
             "is_alive": True,
-            "begun_at": _AT,
-            "at": _AT,
+            "begun_at": AT,
+            "at": AT,
             "facts": {"lanes": ["email.normal"], "waiting": 40, "trouble": None},
         }
     ],
@@ -69,9 +68,8 @@ _OVERVIEW: dict[str, Any] = {
     "unknown": ["gateways"],
 }
 
-_DELIVERY_ID = "01930b7a-6c00-7f2e-8a51-5d3c2b1a0001"
 _DELIVERY: dict[str, Any] = {
-    "id": _DELIVERY_ID,
+    "id": DELIVERY_ID,
     "channel": "sms",
     "device_id": None,
     "status": "ambiguous",
@@ -80,7 +78,7 @@ _DELIVERY: dict[str, Any] = {
     "provider": None,
     "provider_id": None,
     "next_attempt_at": None,
-    "updated_at": _AT,
+    "updated_at": AT,
     "notification_id": "01930b7a-6c00-7f2e-8a51-5d3c2b1a0000",
     "user": "user-42",
     "template": "order_shipped",
@@ -92,18 +90,16 @@ _DELIVERIES = "/api/v1/deliveries"
 _STUCK: dict[str, Any] = {
     "kind": "sending",
     "lane": "sms.high",
-    "delivery_id": _DELIVERY_ID,
+    "delivery_id": DELIVERY_ID,
     "status": "sending",
-    "since": _AT,
+    "since": AT,
     "count": 1,
     "will": "the sweeper ends the attempt as unknown",
     "will_at": _LATER,
 }
 
-EXAMPLES: dict[tuple[str, str], Example] = {
-    (f"{_OPS}/holds", "get"): Example(
-        told={"items": [_HOLD | {"waiting": {"deliveries": 41_250, "is_more": False}}], "next_cursor": None}
-    ),
+EXAMPLES: Examples = {
+    (f"{_OPS}/holds", "get"): page(_HOLD | {"waiting": {"deliveries": 41_250, "is_more": False}}),
     (f"{_OPS}/holds", "post"): Example({"kind": "template", "subject": "order_shipped", **_WHY}, _HOLD),
     (f"{_OPS}/holds/{{hold_id}}", "delete"): Example(told=_RELEASED),
     (f"{_LANE}/pause", "post"): Example(_WHY, {"lane": "sms.low", "is_paused": True, "hold": _PAUSE}),
@@ -117,13 +113,13 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     (f"{_OPS}/breakers/{{provider}}", "post"): Example(
         {"state": "open", "why": "they answer 250 and lose it"}, _BREAKER
     ),
-    (_DELIVERIES, "get"): Example(told={"items": [_DELIVERY], "next_cursor": None}),
+    (_DELIVERIES, "get"): page(_DELIVERY),
     (f"{_DELIVERIES}/{{delivery_id}}/resolve", "post"): Example(
         {"as": "sent", "why": "it stands in the provider's log"},
-        {"id": _DELIVERY_ID, "status": "sent", "is_changed": True},
+        {"id": DELIVERY_ID, "status": "sent", "is_changed": True},
     ),
     (f"{_DELIVERIES}/{{delivery_id}}/retry-now", "post"): Example(
-        {"why": "their outage is over"}, {"id": _DELIVERY_ID, "status": "resting", "is_changed": True}
+        {"why": "their outage is over"}, {"id": DELIVERY_ID, "status": "resting", "is_changed": True}
     ),
     (f"{_DELIVERIES}/retry-now", "post"): Example(
         {"provider": "smtp", "why": "their outage is over"}, {"retried": 1840, "next_cursor": None}
