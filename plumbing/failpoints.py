@@ -1,11 +1,13 @@
 """Named places where a test may end the process as `kill -9` would; in production no name is set and nothing happens.
 
 CARILLON_FAILPOINTS holds names by comma: `worker.after_send` ends the process at the first time it is reached,
-`worker.after_send:3` at the third.
+`worker.after_send:3` at the third, and `worker.before_send@deadly` each time it is reached over something with that
+word in it: so a delivery is made that kills whoever works it.
 """
 
 import os
 import signal
+from collections.abc import Iterable
 from enum import StrEnum
 
 from domain.errors import Misconfigured
@@ -34,17 +36,21 @@ class Failpoint(StrEnum):
     REPLAY_BEFORE_COMMIT = "replay.before_commit"
 
 
-def parse(text: str) -> dict[Failpoint, int]:
-    """The failpoints named in `text`, each with how many times it must be reached; Misconfigured for an unknown one."""
-    armed: dict[Failpoint, int] = {}
+def parse(text: str) -> dict[Failpoint, int | str]:
+    """The failpoints named in `text`, each with how many times it must be reached, or with its word.
+
+    Misconfigured for an unknown one.
+    """
+    armed: dict[Failpoint, int | str] = {}
     for part in filter(None, (piece.strip() for piece in text.split(","))):
-        name, _, times = part.partition(":")
+        name, _, word = part.partition("@")
+        name, _, times = name.partition(":")
         try:
-            armed[Failpoint(name)] = int(times or 1)
+            armed[Failpoint(name)] = word or int(times or 1)
         except ValueError as error:
             known = ", ".join(Failpoint)
             raise Misconfigured(
-                f"{VARIABLE} names {part!r}; known are {known}, each with an optional :times"
+                f"{VARIABLE} names {part!r}; known are {known}, each with an optional :times or @word"
             ) from error
     return armed
 
@@ -52,11 +58,18 @@ def parse(text: str) -> dict[Failpoint, int]:
 _armed = parse(os.environ.get(VARIABLE, ""))
 
 
-def reach(failpoint: Failpoint) -> None:
-    """End this process at once, without any clean-up, when `failpoint` is armed and its time has come."""
+def reach(failpoint: Failpoint, over: Iterable[str] = ()) -> None:
+    """End this process at once, without any clean-up, when `failpoint` is armed and its time has come.
+
+    `over`: what is in hand at this place, such as addresses.
+    """
     left = _armed.get(failpoint)
     if left is None:
         return
-    _armed[failpoint] = left - 1
-    if left <= 1:
+    if isinstance(left, str):
+        is_time = any(left in one for one in over)
+    else:
+        _armed[failpoint] = left - 1
+        is_time = left <= 1
+    if is_time:
         os.kill(os.getpid(), signal.SIGKILL)

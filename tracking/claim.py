@@ -1,6 +1,7 @@
 """Claims deliveries for a worker: a lease, a fencing token and the attempt's number, committed before anything is sent.
 
-It never takes over an expired lease (the sweeper judges those), and answers for every id it was asked about.
+What may have killed two workers is claimed alone or not at all. A claim never takes over an expired lease (the sweeper
+judges those), and answers for every id it was asked about.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,6 +26,11 @@ from tracking.months import of_this_month
 from tracking.sql import sql
 from tracking.webhooks.noting import heard
 
+SUSPECT_FROM = 2
+"""From so many attempts without outcome on a delivery is worked alone, in quarantine, whoever brings it."""
+
+_ANY_CRASHES = 32767
+
 _VERSION = """coalesce(
   (SELECT u.version FROM users u WHERE u.id = d.user_id), (SELECT c.version FROM contacts c WHERE c.id = d.address_id),
   (SELECT v.version FROM devices v WHERE v.id = d.address_id))
@@ -37,7 +43,7 @@ WITH taken AS (
   WHERE d.id = k.id AND d.status IN <WAITING> AND d.expires_at > now() AND n.cancelled_at IS NULL
     AND (d.next_attempt_at IS NULL OR d.next_attempt_at <= now() + interval '1 second')
     AND (d.recheck_at IS NULL OR d.recheck_at > now())
-    AND d.recipient_version = {version}
+    AND d.recipient_version = {version} AND d.crashes < $5
   RETURNING d.id, n.id AS notification_id, d.tenant_id, d.user_id, d.address_id, d.channel, d.priority, d.mode,
     n.template, n.template_version, n.locale, n.category, n.data, n.collapse_id, d.attempt, d.crashes, d.expires_at,
     d.envelope_id, d.lease_until){not_flushed}
@@ -72,7 +78,7 @@ SELECT * FROM ended
 """)
 _REST = sql(f"""
 SELECT d.id, n.id AS notification_id, d.tenant_id, d.user_id, d.address_id, d.channel, d.priority, d.status,
-  n.category, d.attempt, d.expires_at, coalesce(d.next_attempt_at, now()) AS due_at,
+  n.category, d.attempt, d.crashes, d.expires_at, coalesce(d.next_attempt_at, now()) AS due_at,
   coalesce(d.next_attempt_at <= now() + interval '1 second', true) AS is_due,
   (d.recheck_at IS NOT NULL AND d.recheck_at <= now()) OR d.recipient_version IS DISTINCT FROM {_VERSION} AS is_stale
 FROM unnest($1::uuid[], $2::uuid[]) k(id, notification_id)
@@ -156,20 +162,25 @@ class Over:
 class Claim:
     """The answer for every id: ours now, not yet due (when), to be judged again, leased by somebody, or ended.
 
+    `suspects` are due, and not ours because whoever works them may die of it: they belong to quarantine.
     `over` are those of the ended ones that this very claim has ended.
     """
 
     claimed: list[Claimed] = field(default_factory=list)
     not_due: list[tuple[UUID, datetime]] = field(default_factory=list)
     stale: list[Stale] = field(default_factory=list)
+    suspects: list[UUID] = field(default_factory=list)
     leased: list[UUID] = field(default_factory=list)
     ended: list[UUID] = field(default_factory=list)
     over: list[Over] = field(default_factory=list)
 
 
-async def claim(pool: asyncpg.Pool, ids: Iterable[UUID], *, lease_s: float, may_repeat: bool = False) -> Claim:
+async def claim(
+    pool: asyncpg.Pool, ids: Iterable[UUID], *, lease_s: float, may_repeat: bool = False, is_alone: bool = False
+) -> Claim:
     """Claim what can be sent now, each for `lease_s` seconds, and commit. Ids that do not exist count as ended.
 
+    `is_alone`: whoever claims works nothing else meanwhile, and may have suspects too.
     With `may_repeat`, for recipients that know what they were sent, the commit does not wait for the disk: should
     PostgreSQL itself crash within the next half second, the claim is forgotten and the delivery goes again.
 
@@ -179,16 +190,18 @@ async def claim(pool: asyncpg.Pool, ids: Iterable[UUID], *, lease_s: float, may_
     """
     wanted = sorted(set(ids), key=_number)
     token = uuid4()
+    below = _ANY_CRASHES if is_alone else SUSPECT_FROM
     answer = Claim()
     if not wanted:
         return answer
     async with borrow(pool) as conn:
         statement = of_this_month(_CLAIM_QUICKLY if may_repeat else _CLAIM, wanted[0], wanted[-1], now=utc_now())
-        rows = await conn.fetch(statement, wanted, _notifications(wanted), token, timedelta(seconds=lease_s))
+        rows = await conn.fetch(statement, wanted, _notifications(wanted), token, timedelta(seconds=lease_s), below)
         answer.claimed = [_claimed(row, token) for row in rows]
         if len(rows) < len(wanted):
             taken = {delivery.id for delivery in answer.claimed}
-            await _explain_if_possible(conn, [delivery for delivery in wanted if delivery not in taken], answer)
+            others = [delivery for delivery in wanted if delivery not in taken]
+            await _explain_if_possible(conn, others, answer, below=below)
     return answer
 
 
@@ -200,21 +213,21 @@ async def end_what_is_over(conn: asyncpg.Connection, ids: Sequence[UUID]) -> lis
     return [_over(row) for row in over]
 
 
-async def _explain_if_possible(conn: asyncpg.Connection, ids: list[UUID], answer: Claim) -> None:
+async def _explain_if_possible(conn: asyncpg.Connection, ids: list[UUID], answer: Claim, *, below: int) -> None:
     """Explain; a failure must not cost what is claimed already its attempt."""
     try:
         with postgres_errors():
-            await _explain(conn, ids, answer)
+            await _explain(conn, ids, answer, below=below)
     except Unavailable:
         if not answer.claimed:
             raise
         told = {one.id for one in answer.over}
         answer.ended = sorted(told)
-        answer.leased, answer.stale = [], []
+        answer.leased, answer.stale, answer.suspects = [], [], []
         answer.not_due = [(delivery, utc_now()) for delivery in ids if delivery not in told]
 
 
-async def _explain(conn: asyncpg.Connection, ids: list[UUID], answer: Claim) -> None:
+async def _explain(conn: asyncpg.Connection, ids: list[UUID], answer: Claim, *, below: int) -> None:
     """Why these were not claimed; what is over is ended here, and its envelope released."""
     answer.over = await end_what_is_over(conn, ids)
     rows = await conn.fetch(_REST, ids, _notifications(ids))
@@ -225,6 +238,8 @@ async def _explain(conn: asyncpg.Connection, ids: list[UUID], answer: Claim) -> 
             answer.leased.append(row["id"])
         elif row["status"] not in _WAITING:
             answer.ended.append(row["id"])
+        elif row["is_due"] and row["crashes"] >= below:
+            answer.suspects.append(row["id"])
         elif row["is_due"] and row["is_stale"]:
             answer.stale.append(_stale(row))
         else:

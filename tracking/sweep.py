@@ -35,7 +35,7 @@ from domain.lanes import Channel, Lane, Priority
 from domain.reasons import Reason
 from plumbing.failpoints import Failpoint, reach
 from tracking import outbox
-from tracking.claim import Over, end_what_is_over
+from tracking.claim import SUSPECT_FROM, Over, end_what_is_over
 from tracking.dead import letters
 from tracking.dead.crash import Death, crash_letter, deaths_of
 from tracking.events import detail
@@ -44,8 +44,6 @@ from tracking.rows import OutboxRow
 from tracking.sql import sql
 from tracking.webhooks.noting import heard
 
-SUSPECT_FROM = 2
-"""From so many attempts without outcome on a delivery travels alone, to quarantine."""
 BURIED_AT = 3
 _MARGIN = timedelta(seconds=outbox.WATCH_S)
 _MOMENT = timedelta(seconds=1)

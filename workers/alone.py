@@ -35,4 +35,5 @@ async def work_alone(crew: Crew, channel: Channel, delivery: UUID) -> bool:
 
 
 async def _claim(crew: Crew, channel: Channel, delivery: UUID) -> Claim:
-    return await claim(crew.pool, [delivery], lease_s=crew.sending.timeout_s(channel) + LEASE_MARGIN_S)
+    lease_s = crew.sending.timeout_s(channel) + LEASE_MARGIN_S
+    return await claim(crew.pool, [delivery], lease_s=lease_s, is_alone=True)

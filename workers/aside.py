@@ -1,4 +1,4 @@
-"""What a claim did not get: not due yet, to be judged again, somebody else's, or over. Nothing of it is lost."""
+"""What a claim did not get: not due, to be judged again, a suspect, somebody else's, or over. Nothing of it is lost."""
 
 import asyncio
 from collections import defaultdict
@@ -19,13 +19,15 @@ log = structlog.get_logger(__name__)
 async def set_aside(crew: Crew, answer: Claim, pieces: list[Piece]) -> list[Piece]:
     """Settle what this worker need not do; answers the pieces that passed the second judgement, to be claimed again.
 
-    Leased and ended ones are settled (their owner, or the sweeper, sees to them); those not due rest in the broker.
+    Leased and ended ones are settled (their owner, or the sweeper, sees to them); those not due rest in the broker,
+    and what may have killed two workers goes to quarantine, be it a copy of a message from before.
     """
     held: defaultdict[UUID, list[Piece]] = defaultdict(list)
     for piece in pieces:
         held[piece.id].append(piece)
     again = await _judge_again(crew, answer, held)
     await _let_rest(crew, answer, held)
+    await _set_apart(crew, [held[delivery][0] for delivery in answer.suspects])
     await settle([piece for copies in held.values() for piece in copies])
     return again
 
@@ -53,6 +55,12 @@ async def _let_rest(crew: Crew, answer: Claim, held: defaultdict[UUID, list[Piec
         if level is not None:
             by_level[level].extend(held[delivery][:1])
     await asyncio.gather(*(_publish(crew, pieces, level) for level, pieces in by_level.items()))
+
+
+async def _set_apart(crew: Crew, suspects: list[Piece]) -> None:
+    for parcel, ids in by_parcel(suspects):
+        if not await crew.publisher.publish_quarantine(parcel.part(ids)):
+            log.warning("quarantine.left_to_sweeper", deliveries=len(ids))
 
 
 async def _publish(crew: Crew, pieces: list[Piece], level: str) -> None:

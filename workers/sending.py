@@ -125,7 +125,7 @@ async def _call(crew: Crew, works: Sequence[Work], outgoings: Sequence[Outgoing]
         _queue_wait(parcel.envelope.lane).observe(begun_s - parcel.arrived_s)
     channel, mode = outgoings[0].channel, outgoings[0].mode
     crew.tempo.begin(channel, [one.priority for one in outgoings])
-    reach(Failpoint.WORKER_BEFORE_SEND)
+    reach(Failpoint.WORKER_BEFORE_SEND, (str(one.address) for one in outgoings))
     try:
         outcomes = await crew.sending.send(channel, mode, outgoings)
     except Exception as error:  # a channel promises to raise nothing; if it does, nobody knows what left

@@ -17,13 +17,13 @@ from domain.delivery import DeliveryStatus
 from domain.ids import notification_of
 from domain.lanes import ENVELOPE_SIZES, Lane
 from tracking import outbox
+from tracking.claim import SUSPECT_FROM
 from tracking.dead.edit import settle
 from tracking.dead.hold import Journey
 from tracking.dead.trail import Act, Note, note
 from tracking.events import detail
 from tracking.rows import OutboxRow
 from tracking.sql import sql
-from tracking.sweep import SUSPECT_FROM
 
 _PUT_BACK = sql("""
 WITH back AS (

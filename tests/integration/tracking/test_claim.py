@@ -46,6 +46,21 @@ async def test_a_claim_carries_what_rendering_and_sending_need(hot_pool: asyncpg
     assert await status_of(hot_pool, wanted) is DeliveryStatus.SENDING
 
 
+async def test_what_may_have_killed_two_workers_is_claimed_only_by_who_works_it_alone(
+    hot_pool: asyncpg.Pool, tenant: UUID
+) -> None:
+    once, twice = await recorded(hot_pool, records(await person(hot_pool, tenant), 2))
+    await hot_pool.execute(
+        "UPDATE deliveries SET crashes = CASE id WHEN $1 THEN 1 ELSE 2 END WHERE tenant_id = $2", once, tenant
+    )
+
+    among_others = await claim(hot_pool, [once, twice], lease_s=20)
+    alone = await claim(hot_pool, [twice], lease_s=20, is_alone=True)
+
+    assert ([one.id for one in among_others.claimed], among_others.suspects) == ([once], [twice])
+    assert [(one.id, one.crashes) for one in alone.claimed] == [(twice, 2)]
+
+
 async def test_what_is_under_way_answers_leased_even_when_its_lease_is_over(
     hot_pool: asyncpg.Pool, tenant: UUID
 ) -> None:
@@ -213,7 +228,7 @@ async def test_a_claim_that_may_be_repeated_does_not_wait_for_the_disk_and_no_ot
         afterwards = await pool.fetchval("SHOW synchronous_commit")
         async with pool.acquire() as conn, conn.transaction():
             await conn.fetch(
-                _CLAIM_QUICKLY, again, [notification_of(one) for one in again], uuid4(), timedelta(seconds=5)
+                _CLAIM_QUICKLY, again, [notification_of(one) for one in again], uuid4(), timedelta(seconds=5), 2
             )
             meanwhile = await conn.fetchval("SHOW synchronous_commit")
     finally:

@@ -81,8 +81,8 @@ def _statements(ids: list[UUID]) -> dict[str, tuple[str, list[object]]]:
     low, high = delivery_range(notes[0])
     finished = [ids, notes, same, codes, nothing, nothing, nothing, texts, texts, codes, codes, details]
     return {
-        "claim": (claim._CLAIM, [ids, notes, same[0], timedelta(seconds=5)]),
-        "claim, quickly": (claim._CLAIM_QUICKLY, [ids, notes, same[0], timedelta(seconds=5)]),
+        "claim": (claim._CLAIM, [ids, notes, same[0], timedelta(seconds=5), 2]),
+        "claim, quickly": (claim._CLAIM_QUICKLY, [ids, notes, same[0], timedelta(seconds=5), 2]),
         "end": (claim._END, [ids, notes, b"{}", b"{}"]),
         "rest": (claim._REST, [ids, notes]),
         "finish": (finish._FINISH, finished),

@@ -16,14 +16,18 @@ PROGRAM = """
 from plumbing.failpoints import Failpoint, reach
 for n in range(3):
     print(n, flush=True)
-    reach(Failpoint.WORKER_AFTER_SEND)
+    reach(Failpoint.WORKER_AFTER_SEND, ["anybody", f"deadly-{n}"])
 """
 
 
-def test_names_and_times_are_read() -> None:
-    armed = parse("worker.after_send, accept.before_commit:3")
+def test_names_times_and_words_are_read() -> None:
+    armed = parse("worker.after_send, accept.before_commit:3, worker.before_send@deadly")
 
-    assert armed == {Failpoint.WORKER_AFTER_SEND: 1, Failpoint.ACCEPT_BEFORE_COMMIT: 3}
+    assert armed == {
+        Failpoint.WORKER_AFTER_SEND: 1,
+        Failpoint.ACCEPT_BEFORE_COMMIT: 3,
+        Failpoint.WORKER_BEFORE_SEND: "deadly",
+    }
 
 
 @pytest.mark.parametrize("text", ["worker.somewhere", "worker.after_send:soon"])
@@ -37,7 +41,10 @@ def test_without_the_variable_nothing_happens() -> None:
         reach(failpoint)
 
 
-@pytest.mark.parametrize(("armed", "printed"), [("worker.after_send", "0"), ("worker.after_send:2", "0\n1")])
+@pytest.mark.parametrize(
+    ("armed", "printed"),
+    [("worker.after_send", "0"), ("worker.after_send:2", "0\n1"), ("worker.after_send@deadly-2", "0\n1\n2")],
+)
 def test_the_process_ends_without_clean_up_when_the_time_has_come(armed: str, printed: str) -> None:
     environment = {**os.environ, "CARILLON_FAILPOINTS": armed, "PYTHONPATH": str(ROOT)}
 

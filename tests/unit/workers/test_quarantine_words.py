@@ -2,7 +2,7 @@
 
 import pytest
 
-from workers.quarantine import how_it_ended
+from workers.child import how_it_ended
 
 
 @pytest.mark.parametrize(
