@@ -35,6 +35,7 @@ WHERE d.tenant_id = $1 AND d.status = $2 AND e.kind = $3
 """Under way, and the child that had them is known to be dead."""
 
 
+@pytest.mark.slow
 async def test_two_killers_among_two_hundred_are_buried_with_evidence_and_nobody_with_them(
     stage: Stage, tenant: UUID, environment: dict[str, str]
 ) -> None:
