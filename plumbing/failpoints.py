@@ -2,17 +2,23 @@
 
 CARILLON_FAILPOINTS holds names by comma: `worker.after_send` ends the process at the first time it is reached,
 `worker.after_send:3` at the third, and `worker.before_send@deadly` each time it is reached over something with that
-word in it: so a delivery is made that kills whoever works it.
+word in it: so a delivery is made that kills whoever works it. It is for one process.
+
+CARILLON_FAILPOINT_FOLDER names a folder, for a whole platform: a file `worker.after_send` in it ends the first process
+that gets there, whichever that is, and only that one; the file is then called `worker.after_send.hit`.
 """
 
 import os
 import signal
 from collections.abc import Iterable
 from enum import StrEnum
+from pathlib import Path
 
 from domain.errors import Misconfigured
 
 VARIABLE = "CARILLON_FAILPOINTS"
+FOLDER_VARIABLE = "CARILLON_FAILPOINT_FOLDER"
+_HIT = ".hit"
 
 
 class Failpoint(StrEnum):
@@ -55,7 +61,18 @@ def parse(text: str) -> dict[Failpoint, int | str]:
     return armed
 
 
+def arm(folder: Path, failpoint: Failpoint) -> None:
+    """Let the next process that reaches `failpoint` end there; processes that run already are meant too."""
+    (folder / failpoint).touch()
+
+
+def hits(folder: Path) -> set[Failpoint]:
+    """Those at which a process has ended."""
+    return {failpoint for failpoint in Failpoint if (folder / f"{failpoint}{_HIT}").exists()}
+
+
 _armed = parse(os.environ.get(VARIABLE, ""))
+_folder = os.environ.get(FOLDER_VARIABLE)
 
 
 def reach(failpoint: Failpoint, over: Iterable[str] = ()) -> None:
@@ -63,6 +80,8 @@ def reach(failpoint: Failpoint, over: Iterable[str] = ()) -> None:
 
     `over`: what is in hand at this place, such as addresses.
     """
+    if _folder is not None and _is_ours(_folder, failpoint):
+        os.kill(os.getpid(), signal.SIGKILL)
     left = _armed.get(failpoint)
     if left is None:
         return
@@ -73,3 +92,12 @@ def reach(failpoint: Failpoint, over: Iterable[str] = ()) -> None:
         is_time = left <= 1
     if is_time:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _is_ours(folder: str, failpoint: Failpoint) -> bool:
+    """Whether it was armed in the folder, and is not any more: to rename is to take it, and only one can."""
+    try:
+        os.rename(f"{folder}/{failpoint}", f"{folder}/{failpoint}{_HIT}")
+    except OSError:
+        return False
+    return True

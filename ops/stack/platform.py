@@ -3,7 +3,7 @@
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -28,6 +28,9 @@ _DATABASE = "carillon"
 _USUAL_PORT = 8000
 _NEEDED_BYTES = 256 * 1024 * 1024
 _ECHO_S = 0.3
+Detour = Callable[[dict[str, str]], Awaitable[dict[str, str]]]
+"""Given what the roles are told (their settings as environment variables), what they are told instead."""
+
 CERTIFICATES = "certificates"
 """Folder in the data folder: the development certificate of the provider door, and the authority that signed it."""
 
@@ -61,9 +64,14 @@ class Platform:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, *, choice: StackChoice, port: int | None, say: Callable[[str], None]
+    settings: Settings,
+    *,
+    choice: StackChoice,
+    port: int | None,
+    say: Callable[[str], None],
+    detour: Detour | None = None,
 ) -> AsyncIterator[Platform]:
-    """Start everything, keep it running, and stop it all at the end.
+    """Start everything, keep it running, and stop it all at the end. `detour`: where roles look for servers instead.
 
     Raises AlreadyRunning, or Misconfigured (NotStarted among them) with one clear line; nothing is left running then.
     """
@@ -80,7 +88,7 @@ async def running(
     platform.supervisor.open()
     watching: list[asyncio.Task[None]] = []
     try:
-        await _start(platform, settings, choice=choice, doors=doors)
+        await _start(platform, settings, choice=choice, doors=doors, detour=detour)
         platform.write_run()
         watching = [asyncio.create_task(platform.supervisor.watch()), asyncio.create_task(_echo_errors(platform))]
         yield platform
@@ -95,7 +103,9 @@ async def running(
         os.close(lock)
 
 
-async def _start(platform: Platform, settings: Settings, *, choice: StackChoice, doors: Doors) -> None:
+async def _start(
+    platform: Platform, settings: Settings, *, choice: StackChoice, doors: Doors, detour: Detour | None
+) -> None:
     urls = {
         Part.POSTGRES: _text(settings.database_url),
         Part.REDIS: _text(settings.redis_url),
@@ -118,6 +128,8 @@ async def _start(platform: Platform, settings: Settings, *, choice: StackChoice,
         env |= stack
         env.setdefault("CARILLON_SMTP_URL", _text(settings.smtp_url) or where["smtp_url"])
         env.setdefault("CARILLON_SMS_URL", _text(settings.sms_url) or where["sms_url"])
+        if detour is not None:
+            env = await detour(env)
         async with asyncio.TaskGroup() as group:
             for role in all_roles(platform.home, env, doors):
                 group.create_task(platform.supervisor.start(role, Stage.ROLES, within_s=30.0))

@@ -47,10 +47,14 @@ class _Watched:
 
 @dataclass(slots=True)
 class Supervisor:
-    """All units of one `up`. `say` prints a line for people; `on_change` is called when pids have changed."""
+    """All units of one `up`. `say` prints a line for people; `on_change` is called when pids have changed.
+
+    Who kills units on purpose sets `longest_backoff_s` low.
+    """
 
     say: Callable[[str], None]
     on_change: Callable[[], None] = lambda: None
+    longest_backoff_s: float = _LONGEST_BACKOFF_S
     _watched: list[_Watched] = field(default_factory=list)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _guardian: "subprocess.Popen[str] | None" = None
@@ -78,6 +82,14 @@ class Supervisor:
         self._tell(unit)
         await asyncio.to_thread(unit.await_ready, within_s)
         watched.is_starting = False
+
+    def is_ready(self, name: str) -> bool:
+        """Whether the program of that name runs, and its unit was ready since it was started."""
+        return any(
+            name in watched.unit.pids and not watched.is_starting
+            for watched in self._watched
+            if name in watched.unit.processes
+        )
 
     async def rest(self, name: str) -> None:
         """Stop the unit of that label, and leave it so until `wake`. KeyError when there is none."""
@@ -126,7 +138,8 @@ class Supervisor:
         if not ended or watched.is_starting:
             return
         if watched.restart_at is None:
-            watched.backoff_s = _next_backoff_s(watched.backoff_s, lived_s=now - watched.started_at)
+            backoff_s = _next_backoff_s(watched.backoff_s, lived_s=now - watched.started_at)
+            watched.backoff_s = min(backoff_s, self.longest_backoff_s)
             watched.restart_at = now + watched.backoff_s
             names = ", ".join(f"{name} (exit {code})" for name, code in ended.items())
             self.say(f"{names} ended; starting it again in {watched.backoff_s:.1f} s")
@@ -175,4 +188,4 @@ class Supervisor:
 def _next_backoff_s(last_s: float, *, lived_s: float) -> float:
     if lived_s > _HEALTHY_AFTER_S:
         return 0.0
-    return min(max(last_s * 2, _FIRST_BACKOFF_S), _LONGEST_BACKOFF_S)
+    return max(last_s * 2, _FIRST_BACKOFF_S)

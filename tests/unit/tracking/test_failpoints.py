@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from domain.errors import Misconfigured
-from plumbing.failpoints import Failpoint, parse, reach
+from plumbing.failpoints import Failpoint, arm, hits, parse, reach
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
@@ -51,3 +51,17 @@ def test_the_process_ends_without_clean_up_when_the_time_has_come(armed: str, pr
     done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stdout.strip()) == (-signal.SIGKILL, printed)
+
+
+def test_a_failpoint_that_is_armed_in_a_folder_ends_one_process_and_no_other(tmp_path: Path) -> None:
+    environment = {**os.environ, "CARILLON_FAILPOINT_FOLDER": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    arm(tmp_path, Failpoint.WORKER_AFTER_SEND)
+    before = hits(tmp_path)
+
+    ended = [
+        subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, check=False).returncode
+        for _ in range(2)
+    ]
+
+    assert ended == [-signal.SIGKILL, 0]
+    assert (before, hits(tmp_path)) == (set(), {Failpoint.WORKER_AFTER_SEND})
