@@ -58,6 +58,16 @@ class Strike:
 
 
 @dataclass(frozen=True, slots=True)
+class Fall:
+    """All of these are killed at one moment."""
+
+    victims: tuple[Victim, ...]
+
+    def __str__(self) -> str:
+        return f"{Harm.KILL} of {len(self.victims)} at once"
+
+
+@dataclass(frozen=True, slots=True)
 class Hitch:
     """A fault of the wire with that name, for SNAG_S."""
 
@@ -78,7 +88,7 @@ class Arming:
         return f"failpoint {self.failpoint}"
 
 
-Blow = Strike | Hitch | Arming
+Blow = Strike | Fall | Hitch | Arming
 
 
 def plan(
@@ -89,7 +99,7 @@ def plan(
     hitches: Sequence[Hitch],
     failpoints: Sequence[Failpoint] = tuple(Failpoint),
 ) -> list[Blow]:
-    """All blows in an order that the seed draws.
+    """All blows in an order that the seed draws; at the end all roles and Redis fall at one moment.
 
     Blows of one victim keep apart from each other as the others allow: each shall meet a platform that works.
     """
@@ -99,4 +109,5 @@ def plan(
     piles += [[Strike(victim, Harm.FREEZE)] * count for victim, count in freezes.items()]
     piles.append(rng.sample(hitches, len(hitches)))
     placed = [((place + rng.random()) / len(pile), blow) for pile in piles if pile for place, blow in enumerate(pile)]
-    return [blow for _, blow in sorted(placed, key=lambda each: each[0])]
+    ordered = [blow for _, blow in sorted(placed, key=lambda each: each[0])]
+    return [*ordered, Fall((*ROLES, Victim.REDIS))]

@@ -53,6 +53,7 @@ LONGEST_CALL = timedelta(seconds=25)
 """Of an attempt whose worker was lost nobody knows when it began: no longer ago than the longest lease."""
 
 _UNCERTAIN = frozenset({EventKind.ATTEMPT_UNKNOWN, EventKind.ATTEMPT_AMBIGUOUS})
+_CERTAIN = frozenset({EventKind.ATTEMPT_SENT, EventKind.DELIVERED, EventKind.BOUNCED, EventKind.FAILED_RECEIPT})
 _TAKEN = frozenset({DeliveryStatus.SENT, DeliveryStatus.DELIVERED, DeliveryStatus.BOUNCED})
 _BY_PROVIDER = frozenset({Channel.EMAIL, Channel.SMS})
 
@@ -158,9 +159,12 @@ def _ledger(history: History) -> _Found:
 
 
 def _unexplained(one: Kept, copies: int) -> int:
-    """Copies that no attempt accounts for: one that was sent, and those of which nobody knows."""
+    """Copies that no attempt accounts for: one that was sent, and those of which nobody knows.
+
+    Where the provider's own report came before the end of an attempt whose worker then died, the report stands for it.
+    """
     kinds = Counter(event.kind for event in one.events)
-    is_sent = bool(kinds[EventKind.ATTEMPT_SENT]) or one.status is DeliveryStatus.SENDING
+    is_sent = any(kinds[kind] for kind in _CERTAIN) or one.status is DeliveryStatus.SENDING
     return max(0, copies - is_sent - sum(kinds[kind] for kind in _UNCERTAIN))
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ops.chaos.blows import FREEZE_S, SNAG_S, Arming, Blow, Harm, Hitch, Snag, Strike, Victim
+from ops.chaos.blows import FREEZE_S, SNAG_S, Arming, Blow, Fall, Harm, Hitch, Snag, Strike, Victim
 from ops.chaos.stage import Stage, Wire
 from ops.stack.guardian import descendants
 from plumbing.failpoints import arm
@@ -55,6 +55,12 @@ class Hands:
                 await self.kill(victim)
             case Strike(victim, Harm.FREEZE):
                 await self.freeze(victim, FREEZE_S)
+            case Fall(victims):
+                for victim in victims:
+                    await self.next_life(victim)
+                for victim in victims:
+                    await self.kill(victim)
+                self._note(str(blow))
             case Hitch(wire, snag):
                 await self.snag(Wire[wire], snag, SNAG_S)
             case Arming(failpoint):
