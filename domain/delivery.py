@@ -79,6 +79,7 @@ MOVES: dict[DeliveryStatus, frozenset[DeliveryStatus]] = {
             _S.DEFERRED,
             _S.SUPPRESSED,
             _S.CANCELLED,
+            _S.COLLAPSED,
             _S.EXPIRED,
             _S.DEAD_LETTERED,
             _S.DELIVERED,

@@ -16,6 +16,9 @@ MAX_PAYLOAD_BYTES = 4096
 MAX_STORED = 100
 """Notifications kept for a device that is away."""
 
+MAX_LIVE = 256
+"""Live pushes in flight to a device; what comes beyond them goes by way of its mailbox."""
+
 MAX_COLLAPSE_BYTES = 64
 MAX_LIFE_S = 30 * 86_400
 LIVE_ONLY_S = 30

@@ -15,6 +15,7 @@ import structlog
 
 from domain.delivery import DeliveryStatus
 from domain.lanes import Channel, Lane
+from domain.push import wake_of
 from plumbing import metrics, push_metrics
 from plumbing.metrics import AttemptResult
 from plumbing.push_metrics import ExpiredWhere, PushStatus
@@ -148,6 +149,7 @@ def tell_over(over: Iterable[Over]) -> None:
         metrics.DELIVERIES.labels(channel=one.channel, status=one.status).inc()
         if one.channel is Channel.PUSH and one.status is DeliveryStatus.EXPIRED:
             push_metrics.EXPIRED.labels(where=ExpiredWhere.CLAIM).inc()
+            _count_push(wake_of(one.priority, {}), one.status)  # it was not rendered: the wake of its lane
         log.info(
             _EVENTS[one.status],
             delivery_id=str(one.id),

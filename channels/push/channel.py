@@ -84,6 +84,7 @@ class _Push:
             not_before=not_before,
             expires_at=self.expires_at,
             is_folded_silent=is_folded,
+            is_back=self.outgoing.attempt > 1,
         )
 
 

@@ -15,6 +15,7 @@ class Letter:
     """One push to be kept: `payload` is JSON for the device. Not handed over before `not_before`.
 
     `is_folded_silent`: one silent push of many; without a collapse id of its own it replaces the one before it.
+    `is_back`: it was handed to the device before and not acknowledged.
     """
 
     delivery_id: UUID
@@ -27,6 +28,7 @@ class Letter:
     not_before: datetime
     expires_at: datetime
     is_folded_silent: bool = False
+    is_back: bool = False
 
     @property
     def fold(self) -> str | None:

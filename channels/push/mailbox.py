@@ -120,8 +120,9 @@ class Late(NamedTuple):
 async def store(conn: asyncpg.Connection, letters: Sequence[Letter]) -> StoreResult:
     """Keep these letters, in the caller's transaction, which ends those that were collapsed, evicted, refused or gone.
 
-    Of one device at most 100 are kept. Storing a letter twice changes nothing. Hold the locks on the letters' own
-    deliveries before. Raises the driver's errors: on a conflict the whole transaction may be tried again.
+    Of one device at most 100 are kept; where the app refuses what is new, besides them what came back. Storing a letter
+    twice changes nothing. Hold the locks on the letters' own deliveries before. Raises the driver's errors: on a
+    conflict the whole transaction may be tried again.
     """
     result = StoreResult()
     if not letters:
@@ -237,7 +238,7 @@ async def _look(conn: asyncpg.Connection, letters: Sequence[Letter]) -> dict[UUI
 
 
 def _arriving(letter: Letter) -> Arriving:
-    return Arriving(letter.delivery_id, letter.device_id, letter.wake, letter.fold)
+    return Arriving(letter.delivery_id, letter.device_id, letter.wake, letter.fold, letter.is_back)
 
 
 def _values(letter: Letter) -> tuple[Any, ...]:

@@ -1,4 +1,7 @@
-"""Which web pages may be devices: the origins of all apps, remembered for three seconds per process."""
+"""Which web pages may be devices: the origins of all apps, remembered for three seconds per process.
+
+Whose page it is, is seen once it says which app it means.
+"""
 
 import asyncio
 import time
@@ -34,11 +37,16 @@ class Origins:
         """Whether some app names this origin. However many ask, one question in REMEMBERED_S goes out. Unavailable."""
         if self._timer() >= self._until:
             if self._asking is None or self._asking.done():
-                self._asking = asyncio.create_task(self._ask())
+                self._asking = asyncio.create_task(self.refresh())
             await asyncio.shield(self._asking)
+        return self.held(origin)
+
+    def held(self, origin: str) -> bool:
+        """Whether some app named it when they were read last: for who cannot wait, and refreshes in time."""
         return origin in self._known
 
-    async def _ask(self) -> None:
+    async def refresh(self) -> None:
+        """Read them again. Unavailable; then those known stay."""
         until = self._timer() + REMEMBERED_S
         async with borrow(self._pool) as conn:
             self._known = frozenset(row[0] for row in await conn.fetch(_ALL))

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
-from domain.push import MAX_STORED
+from domain.push import MAX_LIVE, MAX_STORED
 
 
 class Overflow(StrEnum):
@@ -14,15 +14,21 @@ class Overflow(StrEnum):
 
     DROP = "drop_oldest_lowest_priority"
     REJECT = "reject"
+    """What is new is refused. What comes back, because its device did not acknowledge it, was taken already: it is kept
+    beyond the hundred, as many of these as may be in flight to one device."""
 
 
 class Arriving(NamedTuple):
-    """A letter that wants to be kept; of one device and fold only the newest (greatest delivery id) is."""
+    """A letter that wants to be kept; of one device and fold only the newest (greatest delivery id) is.
+
+    `is_back`: it was handed over before, and nobody knows whether it arrived.
+    """
 
     delivery_id: UUID
     device_id: UUID
     wake: int
     fold: str | None
+    is_back: bool = False
 
 
 @dataclass(slots=True)
@@ -81,14 +87,14 @@ def _make_room(plan: Plan, kept: Kept, letters: Sequence[Arriving], policy: Over
             plan.collapsed.append((rival, letter.delivery_id))
             del there[rival]
             count -= 1
-        if rival is None and count >= most and policy is Overflow.REJECT:
+        if rival is None and policy is Overflow.REJECT and count >= most + letter.is_back * MAX_LIVE:
             plan.refused.append(letter.delivery_id)
             continue
         there[letter.delivery_id] = (letter.wake, letter.fold)
         count += 1
         if letter.fold is not None:
             newest[letter.fold] = letter.delivery_id
-        if count > most:
+        if count > most and policy is Overflow.DROP:
             victim = min(there, key=lambda one: (there[one][0], one))
             plan.evicted.append(victim)
             fold = there.pop(victim)[1]

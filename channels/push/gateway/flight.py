@@ -4,9 +4,8 @@ from typing import NamedTuple
 
 from channels.push.gateway.actions import Push
 from channels.push.gateway.recent import UNKNOWN, Recent
+from domain.push import MAX_LIVE as MAX_LIVE
 
-MAX_LIVE = 256
-"""Live pushes in flight to a device; what comes beyond them goes by way of its mailbox."""
 MAX_STORED = 50
 """The credit of a device: pushes from its mailbox in flight, and their bytes (the last one may exceed them)."""
 MAX_STORED_BYTES = 64 * 1024

@@ -23,11 +23,11 @@ from channels.push.gateway.herald import BEAT_S, Herald, Tell
 from channels.push.gateway.inbox import Inbox
 from channels.push.gateway.link import Link
 from channels.push.gateway.mailroom import POLL_S, Mailroom, Request
-from channels.push.gateway.origins import REFRESH_S, Origins
 from channels.push.gateway.reporting import Publish, Reporting
 from channels.push.gateway.rounds import Rounds
 from channels.push.gateway.session import Session, State
 from channels.push.gateway.tally import Tally
+from channels.push.origins import REMEMBERED_S, Origins
 from channels.push.presence import Entry, NodeFacts, Presence
 from domain.errors import CarillonError
 from domain.ids import uuid7
@@ -104,7 +104,7 @@ class Node:
         self._rounds.every(1.0, self._each_second, "seconds")
         self._rounds.every(BEAT_S, self.herald.beat, "beats")
         self._rounds.every(POLL_S, self._mailroom.poll, "polls")
-        self._rounds.every(REFRESH_S, self._origins.refresh, "origins")
+        self._rounds.every(REMEMBERED_S, self._origins.refresh, "origins")
 
     @property
     def trouble(self) -> str | None:
@@ -142,8 +142,8 @@ class Node:
         return Link(session, self, uuid7().hex, origin)
 
     def allow(self, origin: str | None) -> bool:
-        """Whether pages from there may connect."""
-        return self._origins.allow(origin)
+        """Whether pages from there may connect; None is no page."""
+        return origin is None or self._origins.held(origin)
 
     @property
     def is_full(self) -> bool:

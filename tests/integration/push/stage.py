@@ -59,9 +59,11 @@ class FakeGateway:
         """Say that it lives, for 15 s."""
         await self.presence.beat(self.facts)
 
-    async def login(self, device: UUID, *, is_napping: bool = False) -> None:
+    async def login(self, device: UUID, *, is_napping: bool = False) -> Entry:
         """A device connects here."""
-        await self.presence.announce(self.facts, [Entry(device, uuid7().hex, is_napping)])
+        entry = Entry(device, uuid7().hex, is_napping)
+        await self.presence.announce(self.facts, [entry])
+        return entry
 
     def take(self, message: Incoming) -> None:
         """One message of a worker."""

@@ -260,17 +260,6 @@ async def test_test_keys_reach_the_sink_and_wait_for_no_acknowledgement(push: Pu
     assert {(await push.row(one))["provider"] for one in ids} == {"simulated"}
 
 
-async def test_a_push_that_is_too_late_when_claimed_expires(push: PushStage, tenant: UUID) -> None:
-    owner = await an_owner(push.pool, tenant)
-
-    async with push.gateway() as gateway, push.worker():
-        await gateway.login(owner.device)
-        [one] = await push.accept(pushes(owner, expires_in_s=-1))
-        await push.reaches(one, S.EXPIRED)
-
-    assert gateway.frames == []
-
-
 async def test_a_cancelled_push_that_was_under_way_does_not_lie_in_the_mailbox(push: PushStage, tenant: UUID) -> None:
     owner = await an_owner(push.pool, tenant)
     crew = push.crew()

@@ -10,10 +10,11 @@ from channels.push import mailbox
 from channels.push.hints import withdraw
 from domain.delivery import DeliveryStatus
 from domain.reasons import Reason
+from domain.receipts import ReceiptKind
 from fanout.relay import Relay
-from plumbing import metrics
-from plumbing.push_metrics import ExpiredWhere
-from tests.integration.push.later import detail_of, never, overdue
+from plumbing import metrics, push_metrics
+from plumbing.push_metrics import ExpiredWhere, PushStatus
+from tests.integration.push.later import detail_of, never, overdue, told
 from tests.integration.push.people import an_owner, pushes
 from tests.integration.push.stage import PushStage
 from tests.integration.push.test_handing_over import alert
@@ -49,6 +50,62 @@ async def test_what_nobody_acknowledges_goes_to_the_mailbox_and_its_gateway_is_t
     assert await push.events(one) == [EventKind.ATTEMPT_SENT, EventKind.REQUEUED, EventKind.ATTEMPT_STORED]
     assert (await detail_of(push, one, EventKind.REQUEUED))["reason"] == Reason.ACK_OVERDUE
     assert (await push.row(one))["attempt"] == 2
+
+
+async def test_what_was_not_acknowledged_is_kept_by_an_app_that_refuses_what_is_new(
+    push: PushStage, tenant: UUID
+) -> None:
+    owner = await an_owner(push.pool, tenant, overflow="reject")
+
+    async with push.gateway() as gateway, push.worker():
+        entry = await gateway.login(owner.device)
+        [one] = await push.accept(pushes(owner))
+        await push.reaches(one, S.SENT)
+        await gateway.presence.leave([entry])
+        full = await push.accept(pushes(owner, 100))
+        for other in full:
+            await push.reaches(other, S.STORED)
+        await overdue(push.pool, tenant)
+        await Relay(push.pool, push.publisher).turn()
+        await push.reaches(one, S.STORED)
+
+    assert sorted(await push.mail(owner.device)) == sorted([one, *full])
+
+
+async def test_who_was_replaced_while_it_was_queued_again_is_collapsed_and_not_sent_after_its_successor(
+    push: PushStage, tenant: UUID
+) -> None:
+    owner = await an_owner(push.pool, tenant)
+
+    async with push.gateway() as gateway, push.worker():
+        await gateway.login(owner.device)
+        [old] = await push.accept(pushes(owner, collapse_id="score"))
+        await push.reaches(old, S.SENT)
+        await overdue(push.pool, tenant)
+        assert (await push.row(old))["status"] == S.QUEUED.code
+        [new] = await push.accept(pushes(owner, collapse_id="score"))
+        await push.reaches(new, S.SENT)
+        await told(push, ReceiptKind.COLLAPSED, owner.device, [old], detail=str(new))
+        await Relay(push.pool, push.publisher).turn()
+        await push.reaches(old, S.COLLAPSED)
+
+    assert await push.mail(owner.device) == []
+    assert gateway.deliveries == [old, new]
+    assert (await detail_of(push, old, EventKind.COLLAPSED))["by"] == str(new)
+
+
+async def test_a_push_that_is_too_late_when_claimed_expires_and_is_counted(push: PushStage, tenant: UUID) -> None:
+    owner = await an_owner(push.pool, tenant)
+    counted = push_metrics.SENT.labels(priority="10", status=PushStatus.EXPIRED)
+    before = counted._value.get()
+
+    async with push.gateway() as gateway, push.worker():
+        await gateway.login(owner.device)
+        [one] = await push.accept(pushes(owner, expires_in_s=-1))
+        await push.reaches(one, S.EXPIRED)
+
+    assert gateway.frames == []
+    assert counted._value.get() == before + 1
 
 
 async def test_a_push_for_this_moment_only_has_no_second_one(push: PushStage, tenant: UUID) -> None:

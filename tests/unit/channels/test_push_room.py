@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.push.room import Arriving, Kept, Overflow, make_room
+from domain.push import MAX_LIVE, MAX_STORED
 
 DEVICE = UUID(int=1)
 MOST = 4
@@ -17,7 +18,7 @@ WAKES = (10, 5, 1, 5)
 
 def _letter(number: int) -> Arriving:
     """One and the same letter whenever it comes."""
-    return Arriving(UUID(int=number), DEVICE, WAKES[number % len(WAKES)], FOLDS[number % len(FOLDS)])
+    return Arriving(UUID(int=number), DEVICE, WAKES[number % len(WAKES)], FOLDS[number % len(FOLDS)], number % 3 == 0)
 
 
 letters = st.integers(1, 40).map(_letter)
@@ -37,10 +38,10 @@ class Model:
             return
         for one in rivals:
             del self.kept[one.delivery_id]
-        if len(self.kept) >= MOST and self.policy is Overflow.REJECT:
+        if len(self.kept) >= MOST and self.policy is Overflow.REJECT and not letter.is_back:
             return
         self.kept[letter.delivery_id] = letter
-        if len(self.kept) > MOST:
+        if len(self.kept) > MOST and self.policy is Overflow.DROP:
             least = sorted(self.kept.values(), key=lambda one: (one.wake, one.delivery_id))[0]
             del self.kept[least.delivery_id]
 
@@ -72,7 +73,7 @@ def test_batches_with_a_partial_view_keep_what_the_model_keeps(
                 model.store(letter)
 
         assert kept.keys() == model.kept.keys()
-        assert len(kept) <= MOST
+        assert policy is Overflow.REJECT or len(kept) <= MOST
         named = [one for one, _ in plan.collapsed] + plan.evicted + plan.refused
         assert len(named) == len(set(named)), "nobody is ended twice"
         everybody = before | {one.delivery_id for one in batch}
@@ -91,3 +92,14 @@ def test_a_collapsed_letter_names_a_newer_one_of_its_fold(arriving: list[list[Ar
     for one, successor in plan.collapsed:
         assert successor > one
         assert {fold for known, fold in folds if known == one} & {fold for known, fold in folds if known == successor}
+
+
+def test_what_comes_back_to_who_refuses_is_kept_beyond_the_hundred_and_has_its_bound() -> None:
+    back = [Arriving(UUID(int=number), DEVICE, 10, None, is_back=True) for number in range(1, MAX_LIVE + 3)]
+    new = Arriving(UUID(int=1000), DEVICE, 10, None)
+
+    plan = make_room({DEVICE: Kept(MAX_STORED, {})}, [*back, new], {DEVICE: Overflow.REJECT})
+
+    assert plan.stored == {one.delivery_id for one in back[:MAX_LIVE]}
+    assert plan.refused == [*(one.delivery_id for one in back[MAX_LIVE:]), new.delivery_id]
+    assert not plan.evicted
