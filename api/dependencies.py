@@ -78,6 +78,7 @@ class House:
     limiter: KeyLimiter
     seal: Seal
     hot_pool: asyncpg.Pool
+    read_pool: asyncpg.Pool
     engine: AsyncEngine
     cache: Cache
     categories: Categories

@@ -4,8 +4,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from api.dependencies import House
 from api.letter_words import shown_words
 from api.masks import HIDDEN, masked, masked_address, masked_facts
@@ -18,7 +16,7 @@ from tracking.dead import listing
 from tracking.dead.edit import Edit, edits_of
 from tracking.dead.listing import Letter, Mark, Words
 from tracking.dead.trail import Noted, trail_of
-from tracking.views import Explanation
+from tracking.views import View
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -41,7 +39,7 @@ async def in_full(house: House, letter: Letter, *, is_revealed: bool) -> told.Le
     """A letter with everything that is known of it. Raises Unavailable."""
     words, explained = None, None
     if letter.delivery_id is not None:
-        explained = await history.explain(house.engine, letter.tenant_id, notification_of(letter.delivery_id))
+        explained = await history.explain(house.read_pool, letter.tenant_id, notification_of(letter.delivery_id))
     async with borrow(house.hot_pool) as conn:
         if letter.delivery_id is not None:
             words = await listing.words_of(conn, letter.delivery_id, notification_of(letter.delivery_id))
@@ -69,20 +67,18 @@ async def in_full(house: House, letter: Letter, *, is_revealed: bool) -> told.Le
 
 
 def _journey(
-    letter: Letter, explained: Explanation | None, *, is_revealed: bool
+    letter: Letter, explained: View | None, *, is_revealed: bool
 ) -> tuple[NotificationInFull | None, list[GateTold], list[EventTold]]:
     if explained is None:
         return None, [], []
-    shown = NotificationInFull.model_validate(explained.notification)
-    events = [EventTold.model_validate(one) for one in explained.events if one.delivery_id == letter.delivery_id]
+    shown = NotificationInFull.model_validate(explained["notification"])
+    events = [EventTold.model_validate(one) for one in explained["events"] if one["delivery_id"] == letter.delivery_id]
     if not is_revealed:
         for event in events:
             event.facts = masked_facts(event.facts)
         for attempt in (attempt for one in shown.deliveries for attempt in one.attempts):
             attempt.facts = masked_facts(attempt.facts)
-    decisions = msgspec.json.decode(explained.notification.decisions)
-    gates = decisions.get("gates", []) if isinstance(decisions, dict) else []
-    return shown, [GateTold.model_validate(gate | {"at": shown.created_at}) for gate in gates], events
+    return shown, [GateTold.model_validate(gate) for gate in explained["gates"]], events
 
 
 def in_list(letter: Letter, *, is_revealed: bool = False) -> dict[str, Any]:

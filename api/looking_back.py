@@ -43,7 +43,7 @@ async def look_back(
     """
     now = await _known_now(house, key, user)
     assert now.user_id is not None  # noqa: S101  # recipients that are users have an id
-    found = await around(house.engine, key.tenant_id, now.user_id, template, at=at, window=window)
+    found = await around(house.read_pool, key.tenant_id, now.user_id, template, at=at, window=window)
     if message is None and not found.within:
         return None
     async with borrow(house.hot_pool) as conn:

@@ -15,7 +15,7 @@ from channels.push.presence import Presence
 from channels.push.tokens import Tokens
 from fanout.accept import peek
 from migrations.state import need_current_schema
-from plumbing.database import borrow, open_engine
+from plumbing.database import borrow, open_engine, open_read_pool
 from plumbing.health import Check
 from plumbing.outside import Outside
 from plumbing.resources import Resources, open_resources
@@ -48,8 +48,11 @@ async def open_house(resources: Resources, stack: AsyncExitStack) -> House:
     settings, pool, cache, intake = resources.settings, resources.hot_pool, resources.cache, accepting.intake
     apps = Apps(pool)
     outside = await stack.enter_async_context(Outside(settings.webhook_hosts))
-    engine = open_engine(settings.need("database_url"), size=settings.read_pool_size)
+    url, readers = settings.need("database_url"), settings.read_pool_size
+    engine = open_engine(url, size=readers)
     stack.push_async_callback(engine.dispose)
+    read_pool = await open_read_pool(url, size=readers)
+    stack.push_async_callback(read_pool.close)
     return House(
         settings=settings,
         keys=Keys(finder(pool), find_app_key=app_finder(apps)),
@@ -58,6 +61,7 @@ async def open_house(resources: Resources, stack: AsyncExitStack) -> House:
         limiter=KeyLimits(intake.limiter, settings),
         seal=resources.seal,
         hot_pool=pool,
+        read_pool=read_pool,
         engine=engine,
         cache=cache,
         categories=intake.categories,

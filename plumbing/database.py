@@ -1,4 +1,4 @@
-"""Two ways into PostgreSQL: the hot pool (asyncpg, generic plans) and the engine for everything else (custom plans).
+"""Ways into PostgreSQL: the hot pool (generic plans), the reading pool and the engine of exports (custom plans).
 
 It opens them, lends connections for a bounded time and gives PostgreSQL's troubles one name; it holds no SQL of ours.
 The hot path needs generic plans without hash joins, merge joins and sequential scans: one bad plan cost 174 us per
@@ -73,6 +73,17 @@ _REFUSED = (
 async def open_hot_pool(url: str, *, size: int) -> HotPool:
     """The pool of accept, relay, claim, finish and receipts: at most `size` connections. Unavailable, Misconfigured."""
     pool = HotPool(url, size=size, server_settings=HOT, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S)
+    with postgres_errors():
+        await pool
+    return pool
+
+
+async def open_read_pool(url: str, *, size: int) -> HotPool:
+    """A pool for reading the journey in plain SQL, lent as the hot pool is, with custom plans. Unavailable,
+    Misconfigured."""
+    pool = HotPool(
+        url, size=size, server_settings=_READING, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S
+    )
     with postgres_errors():
         await pool
     return pool

@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
 
     hot_pool_size: int = Field(8, ge=2, le=64, description="connections of the hot path per process")
-    read_pool_size: int = Field(5, ge=1, le=64, description="connections of everything else per process")
+    read_pool_size: int = Field(5, ge=1, le=64, description="connections for reading per API, and as many for exports")
     key_limit_per_s: int = Field(2000, ge=1, description="notifications per second and API key")
     key_limit_burst: int = Field(10000, ge=1)
     user_limit_per_hour: int = Field(60, ge=1, description="deliveries per user, channel and hour; critical is free")

@@ -83,6 +83,16 @@ async def hot_pool(database_url: str) -> "AsyncIterator[asyncpg.Pool]":
 
 
 @pytest.fixture(scope="session")
+async def read_pool(database_url: str) -> "AsyncIterator[asyncpg.Pool]":
+    """The pool that reads the journey, with custom plans."""
+    from plumbing.database import open_read_pool
+
+    pool = await open_read_pool(database_url, size=5)
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture(scope="session")
 async def engine(database_url: str) -> "AsyncIterator[AsyncEngine]":
     """SQLAlchemy's engine for everything else."""
     from plumbing.database import open_engine

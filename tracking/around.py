@@ -4,29 +4,28 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+import asyncpg
 
 from domain.ids import first_id_at
-from plumbing.database import postgres_errors
+from plumbing.database import borrow
 from tracking import history
-from tracking.views import Explanation
+from tracking.views import View
 
 MOST = 20
 _WALK = 2000
 _WITHIN = """
 SELECT id FROM notifications
-WHERE user_id = :user AND id >= :first AND id < :end AND template = :template ORDER BY id LIMIT :limit
+WHERE user_id = $1 AND template = $2 AND id >= $3 AND id < $4 ORDER BY id LIMIT $5
 """
 _BEFORE = """
 SELECT id FROM (
-  SELECT id, template FROM notifications WHERE user_id = :user AND id < :first ORDER BY id DESC LIMIT :walk) w
-WHERE template = :template ORDER BY id DESC LIMIT 1
+  SELECT id, template FROM notifications WHERE user_id = $1 AND id < $3 ORDER BY id DESC LIMIT $4) w
+WHERE template = $2 ORDER BY id DESC LIMIT 1
 """
 _AFTER = """
 SELECT id FROM (
-  SELECT id, template FROM notifications WHERE user_id = :user AND id >= :end ORDER BY id LIMIT :walk) w
-WHERE template = :template ORDER BY id LIMIT 1
+  SELECT id, template FROM notifications WHERE user_id = $1 AND id >= $3 ORDER BY id LIMIT $4) w
+WHERE template = $2 ORDER BY id LIMIT 1
 """
 
 
@@ -34,20 +33,19 @@ WHERE template = :template ORDER BY id LIMIT 1
 class Around:
     """At most 20 notifications of the window, oldest first, and the last one before and the first one after it."""
 
-    within: list[Explanation]
+    within: list[View]
     before: UUID | None
     after: UUID | None
 
 
 async def around(
-    engine: AsyncEngine, tenant_id: UUID, user_id: UUID, template: str, *, at: datetime, window: timedelta
+    pool: asyncpg.Pool, tenant_id: UUID, user_id: UUID, template: str, *, at: datetime, window: timedelta
 ) -> Around:
     """What was accepted for the user of that template at most `window` before or after `at`. Unavailable."""
-    facts = {"user": user_id, "template": template, "first": first_id_at(at - window), "end": first_id_at(at + window)}
-    with postgres_errors():
-        async with engine.connect() as conn:
-            ids = (await conn.execute(text(_WITHIN), {**facts, "limit": MOST})).scalars().all()
-            before = (await conn.execute(text(_BEFORE), {**facts, "walk": _WALK})).scalar_one_or_none()
-            after = (await conn.execute(text(_AFTER), {**facts, "walk": _WALK})).scalar_one_or_none()
-    found = [await history.explain(engine, tenant_id, one) for one in ids]
+    first, end = first_id_at(at - window), first_id_at(at + window)
+    async with borrow(pool) as conn:
+        ids = [row["id"] for row in await conn.fetch(_WITHIN, user_id, template, first, end, MOST)]
+        before = await conn.fetchval(_BEFORE, user_id, template, first, _WALK)
+        after = await conn.fetchval(_AFTER, user_id, template, end, _WALK)
+    found = [await history.explain(pool, tenant_id, one) for one in ids]
     return Around([each for each in found if each is not None], before, after)

@@ -7,101 +7,92 @@ for a page of fifty (more than a minute instead of a millisecond).
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, bindparam, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+import asyncpg
 
-from domain.delivery import DeliveryStatus
 from domain.errors import Fault, RequestRefused
 from domain.ids import delivery_range, first_id_at, notification_of
-from domain.notification import NotificationStatus, derive_status
-from plumbing.database import postgres_errors
-from plumbing.tables import deliveries, devices, events, notifications, users
+from plumbing.database import borrow
 from tracking.views import (
-    DeliveryView,
-    EventView,
-    Explanation,
-    NotificationView,
+    DELIVERY_COLUMNS,
+    EVENT_COLUMNS,
+    NOTIFICATION_COLUMNS,
+    View,
+    delivery_in_full,
     delivery_view,
     event_view,
+    gate_views,
     notification_view,
+    state_view,
 )
 from tracking.walk import Filters, walk
 
 MAX_LIMIT = 100
 
-_NOTIFICATION = select(notifications, users.c.external_id).outerjoin(users, users.c.id == notifications.c.user_id)
-_DELIVERIES = select(deliveries, devices.c.id.label("device_id")).outerjoin(
-    devices, devices.c.id == deliveries.c.address_id
-)
-_DELIVERIES_OF = text("""
-SELECT d.*, (SELECT v.id FROM devices v WHERE v.id = d.address_id) AS device_id
-FROM unnest(:lows, :highs) k(low, high)
+_ONE = f"""
+SELECT {NOTIFICATION_COLUMNS}, n.decisions, u.external_id AS user
+FROM notifications n LEFT JOIN users u ON u.id = n.user_id WHERE n.id = $1 AND n.tenant_id = $2
+"""  # noqa: S608  # only our own words
+_SOME = f"""
+SELECT {NOTIFICATION_COLUMNS}, u.external_id AS user
+FROM notifications n LEFT JOIN users u ON u.id = n.user_id WHERE n.id = ANY($1::uuid[]) ORDER BY n.id DESC
+"""  # noqa: S608  # only our own words
+_ITS_DELIVERIES = f"""
+SELECT {DELIVERY_COLUMNS} FROM deliveries d WHERE d.id > $1 AND d.id <= $2 ORDER BY d.id
+"""  # noqa: S608  # only our own words
+_THEIR_DELIVERIES = f"""
+SELECT {DELIVERY_COLUMNS} FROM unnest($1::uuid[], $2::uuid[]) k(low, high)
   CROSS JOIN LATERAL (SELECT * FROM deliveries WHERE id > k.low AND id <= k.high ORDER BY id LIMIT 65535) d
-""").bindparams(bindparam("lows", type_=ARRAY(Uuid)), bindparam("highs", type_=ARRAY(Uuid)))
+"""  # noqa: S608  # only our own words
+_EVENTS = f"""
+SELECT {EVENT_COLUMNS} FROM events e WHERE e.delivery_id > $1 AND e.delivery_id <= $2 ORDER BY e.at, e.kind
+"""  # noqa: S608  # only our own words
+_STATUSES = """
+SELECT ARRAY(SELECT d.id FROM deliveries d WHERE d.id > $2 AND d.id <= $3 ORDER BY d.id) AS ids,
+  ARRAY(SELECT d.status FROM deliveries d WHERE d.id > $2 AND d.id <= $3 ORDER BY d.id) AS statuses
+FROM notifications n WHERE n.id = $2 AND n.tenant_id = $1
+"""
+_USER = "SELECT id FROM users WHERE tenant_id = $1 AND external_id = $2"
 
 
-@dataclass(slots=True)
-class Page:
-    """Some notifications, newest first, and where to go on; a page may be short, or empty, and still go on."""
-
-    items: list[NotificationView]
-    next_cursor: str | None
-
-
-async def one(engine: AsyncEngine, tenant_id: UUID, notification_id: UUID) -> NotificationView | None:
+async def one(pool: asyncpg.Pool, tenant_id: UUID, notification_id: UUID) -> View | None:
     """A notification with its deliveries and their attempts. Raises Unavailable."""
-    found = await explain(engine, tenant_id, notification_id)
-    return found.notification if found else None
+    found = await explain(pool, tenant_id, notification_id)
+    return found["notification"] if found else None
 
 
-async def explain(engine: AsyncEngine, tenant_id: UUID, notification_id: UUID) -> Explanation | None:
-    """A notification with the gates' decisions, its deliveries and every event, oldest first. Raises Unavailable."""
+async def explain(pool: asyncpg.Pool, tenant_id: UUID, notification_id: UUID) -> View | None:
+    """A `notification`, the `gates`' decisions and all `events` of its deliveries, oldest first. Raises Unavailable."""
     low, high = delivery_range(notification_id)
-    with postgres_errors():
-        async with engine.connect() as conn:
-            row = await _notification(conn, tenant_id, notification_id)
-            if row is None:
-                return None
-            wanted = _DELIVERIES.where(deliveries.c.id > low, deliveries.c.id <= high).order_by(deliveries.c.id)
-            found = (await conn.execute(wanted)).mappings().all()
-            told = select(events).where(events.c.delivery_id > low, events.c.delivery_id <= high)
-            history = [
-                event_view(event)
-                for event in (await conn.execute(told.order_by(events.c.at, events.c.kind))).mappings()
-            ]
-    by_delivery: dict[UUID, list[EventView]] = defaultdict(list)
-    for event in history:
-        by_delivery[event.delivery_id].append(event)
-    shown = [delivery_view(delivery, by_delivery[delivery["id"]]) for delivery in found]
-    return Explanation(notification_view(row, shown), history)
+    async with borrow(pool) as conn:
+        row = await conn.fetchrow(_ONE, notification_id, tenant_id)
+        if row is None:
+            return None
+        deliveries = await conn.fetch(_ITS_DELIVERIES, low, high)
+        events = [event_view(event) for event in await conn.fetch(_EVENTS, low, high)]
+    by_delivery: dict[UUID, list[View]] = defaultdict(list)
+    for event in events:
+        by_delivery[event["delivery_id"]].append(event)
+    shown = [delivery_in_full(delivery, by_delivery[delivery["id"]]) for delivery in deliveries]
+    return {"notification": notification_view(row, shown), "gates": gate_views(row), "events": events}
 
 
-async def status(
-    engine: AsyncEngine, tenant_id: UUID, notification_id: UUID
-) -> tuple[NotificationStatus, dict[UUID, DeliveryStatus]] | None:
-    """A notification's status, and that of each delivery by its id. Raises Unavailable."""
-    low, high = delivery_range(notification_id)
-    with postgres_errors():
-        async with engine.connect() as conn:
-            if await _notification(conn, tenant_id, notification_id) is None:
-                return None
-            columns = select(deliveries.c.id, deliveries.c.status)
-            rows = await conn.execute(
-                columns.where(deliveries.c.id > low, deliveries.c.id <= high).order_by(deliveries.c.id)
-            )
-            statuses = {row.id: DeliveryStatus.of(row.status) for row in rows}
-    return derive_status(statuses.values()), statuses
+async def status(pool: asyncpg.Pool, tenant_id: UUID, notification_id: UUID) -> View | None:
+    """A notification's `status`, and that of each delivery. Raises Unavailable."""
+    async with borrow(pool) as conn:
+        row = await conn.fetchrow(_STATUSES, tenant_id, *delivery_range(notification_id))
+    if row is None:
+        return None
+    return state_view(notification_id, list(zip(row["ids"], row["statuses"], strict=True)))
 
 
 async def listing(
-    engine: AsyncEngine, tenant_id: UUID, filters: Filters, *, limit: int = 50, cursor: str | None = None
-) -> Page:
-    """A page of this tenant's notifications, newest first. `limit` is 1 to 100.
+    pool: asyncpg.Pool, tenant_id: UUID, filters: Filters, *, limit: int = 50, cursor: str | None = None
+) -> View:
+    """A page of this tenant's notifications, newest first: `items`, and `next_cursor`, None at the end. A page may be
+    short, or empty, and still go on. `limit` is 1 to 100.
 
     Raises RequestRefused for a cursor that is not one of this tenant's, and Unavailable.
     """
@@ -110,43 +101,26 @@ async def listing(
     if filters.until is not None:
         end = first_id_at(filters.until)
         below = end if below is None else min(below, end)
-    with postgres_errors():
-        async with engine.connect() as conn:
-            user_id = None
-            if filters.user is not None:
-                user_id = await _user_id(conn, tenant_id, filters.user)
-                if user_id is None:
-                    return Page([], None)
-            ids, on = await walk(conn, tenant_id, filters, user_id=user_id, below=below, limit=limit)
-            rows, shown = await _rows(conn, ids), await _deliveries(conn, ids)
-    items = [notification_view(row, shown[row["id"]]) for row in rows]
-    return Page(items, _cursor(tenant_id, on) if on is not None else None)
+    async with borrow(pool) as conn:
+        user_id = None
+        if filters.user is not None:
+            user_id = await conn.fetchval(_USER, tenant_id, filters.user)
+            if user_id is None:
+                return {"items": [], "next_cursor": None}
+        ids, on = await walk(conn, tenant_id, filters, user_id=user_id, below=below, limit=limit)
+        rows = await conn.fetch(_SOME, ids) if ids else ()
+        deliveries = await _deliveries(conn, ids)
+    items = [notification_view(row, deliveries[row["id"]]) for row in rows]
+    return {"items": items, "next_cursor": _cursor(tenant_id, on) if on is not None else None}
 
 
-async def _rows(conn: AsyncConnection, ids: Sequence[UUID]) -> Sequence[Any]:
-    query = _NOTIFICATION.where(notifications.c.id.in_(ids)).order_by(notifications.c.id.desc())
-    return (await conn.execute(query)).mappings().all() if ids else ()
-
-
-async def _deliveries(conn: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, list[DeliveryView]]:
-    shown: dict[UUID, list[DeliveryView]] = {one: [] for one in ids}
+async def _deliveries(conn: asyncpg.Connection, ids: Sequence[UUID]) -> dict[UUID, list[View]]:
+    shown: dict[UUID, list[View]] = {one: [] for one in ids}
     if ids:
         lows, highs = zip(*map(delivery_range, ids), strict=True)
-        rows = await conn.execute(_DELIVERIES_OF, {"lows": list(lows), "highs": list(highs)})
-        for row in rows.mappings():
+        for row in await conn.fetch(_THEIR_DELIVERIES, lows, highs):
             shown[notification_of(row["id"])].append(delivery_view(row))
     return shown
-
-
-async def _notification(conn: AsyncConnection, tenant_id: UUID, notification_id: UUID) -> Any:
-    table = notifications.c
-    query = _NOTIFICATION.where(table.id == notification_id, table.tenant_id == tenant_id)
-    return (await conn.execute(query)).mappings().one_or_none()
-
-
-async def _user_id(conn: AsyncConnection, tenant_id: UUID, external_id: str) -> UUID | None:
-    query = select(users.c.id).where(users.c.tenant_id == tenant_id, users.c.external_id == external_id)
-    return (await conn.execute(query)).scalar_one_or_none()
 
 
 def _cursor(tenant_id: UUID, last: UUID) -> str:

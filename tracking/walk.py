@@ -1,35 +1,43 @@
 """The walk behind a list: which notifications of a tenant a page holds, by ids alone, newest first.
 
-A walk goes down one index: that of a user, of a campaign, of deliveries with a problem, or of the tenant. Everything
-else that is asked for is looked at on the way, at most 2,000 steps for one page, which then ends with a cursor: longer
-walks would keep a reader waiting for what nobody has. PostgreSQL judges each step, so that only ids travel.
+A walk goes down one index, that of a user, of a campaign, of deliveries with a problem, or of the tenant; or down the
+to-do list, for what is open, while that is short. Everything else that is asked for is looked at on the way, at most
+2,000 steps for one page, which then ends with a cursor: longer walks would keep a reader waiting for what nobody has.
+PostgreSQL judges each step and stops when the page is full, so that only ids travel.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+import asyncpg
 
-from domain.delivery import PROBLEMS, DeliveryStatus
+from domain.delivery import OPEN, PROBLEMS, DeliveryStatus
 from domain.ids import first_id_at
 from domain.lanes import Channel, Priority
 
 MAX_WALK = 2000
-_WIDEN = 4
+SHORT_LIST = 200
+"""Envelopes on the to-do list of all tenants; a longer one is not read through, since what is open is many then."""
 
-_ITS_FIRST = "(left({id}::text, 32) || '0000')::uuid"
-_STEPS = """
-WITH walked AS MATERIALIZED (SELECT {id} AS id FROM {table} WHERE {where} ORDER BY {key} DESC LIMIT :step)
-SELECT count(*) AS walked, (array_agg(w.id ORDER BY w.id))[1] AS last,
-  array_agg(w.id ORDER BY w.id DESC) FILTER (WHERE w.fits) AS ids
-FROM (SELECT w.id, {fits} AS fits FROM walked w) w
+_ITS_FIRST = "(left(d.id::text, 32) || '0000')::uuid"
+_WALK = """
+WITH walked AS NOT MATERIALIZED (
+  SELECT {of}.id AS step, {id} AS id, {is_right} AS is_right
+  FROM {table} WHERE {where} ORDER BY {of}.id DESC LIMIT {most}),
+found AS MATERIALIZED (SELECT w.id FROM walked w WHERE {fits} ORDER BY w.step DESC LIMIT {wanted}),
+page AS MATERIALIZED (SELECT count(*) AS many, array_agg(id ORDER BY id DESC) AS ids FROM found)
+SELECT page.many, page.ids, rest.walked, rest.last FROM page CROSS JOIN LATERAL (
+  SELECT count(*) AS walked, (array_agg(id ORDER BY step))[1] AS last FROM walked WHERE page.many < {wanted}) rest
 """
-_NOTE = "EXISTS (SELECT 1 FROM notifications n WHERE n.id = w.id AND {what})"
-_DELIVERY = """EXISTS (
-  SELECT 1 FROM deliveries d WHERE d.id > w.id AND d.id <= (left(w.id::text, 32) || 'ffff')::uuid AND {what})"""
+"""How far the walk came is asked only when the page is not full."""
+
+_NOTE = "(SELECT true FROM notifications n WHERE n.id = w.id AND {what})"
+_DELIVERY = """(SELECT true FROM deliveries d
+  WHERE d.id > w.id AND d.id <= (left(w.id::text, 32) || 'ffff')::uuid AND {what} LIMIT 1)"""
+_IS_SHORT = f"""
+SELECT count(*) <= {SHORT_LIST} FROM (SELECT FROM outbox LIMIT {SHORT_LIST + 1}) o
+"""  # noqa: S608  # only our own words
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,75 +54,106 @@ class Filters:
     until: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What is walked, in the order of its ids, and the notification that a step speaks of."""
+
+    table: str
+    of: str
+    id: str
+
+
+_NOTIFICATIONS = _Way("notifications n", "n", "n.id")
+_PROBLEMS = _Way("deliveries d", "d", _ITS_FIRST)
+_TO_DO = _Way("(SELECT o.tenant_id, u.id FROM outbox o, unnest(o.delivery_ids) u(id)) d", "d", _ITS_FIRST)
+
+
 async def walk(
-    conn: AsyncConnection, tenant_id: UUID, filters: Filters, *, user_id: UUID | None, below: UUID | None, limit: int
+    conn: asyncpg.Connection, tenant_id: UUID, filters: Filters, *, user_id: UUID | None, below: UUID | None, limit: int
 ) -> tuple[list[UUID], UUID | None]:
     """The ids of a page, at most `limit`, and below which id to go on; None when nothing is left there."""
-    by_problem = filters.status in PROBLEMS and user_id is None and filters.campaign_id is None
-    judged = _judged(filters, by_problem=by_problem)
+    way = await _way(conn, filters, user_id=user_id)
     found: dict[UUID, None] = {}
-    walked, step = 0, limit + 1
+    walked = 0
     while walked < MAX_WALK:
-        where, given = _where(tenant_id, filters, by_problem=by_problem, user_id=user_id, below=below)
-        statement = _statement(where, judged, by_problem=by_problem)
-        row = (await conn.execute(text(statement), {**given, **_facts(filters), "step": step})).one()
-        found |= dict.fromkeys(row.ids or ())
+        most, wanted = MAX_WALK - walked, limit + 1 - len(found)
+        statement, given = _statement(way, tenant_id, filters, user_id=user_id, below=below, most=most, wanted=wanted)
+        row = await conn.fetchrow(statement, *given)
+        found |= dict.fromkeys(row["ids"] or ())
         if len(found) > limit:
             ids = list(found)[:limit]
             return ids, ids[-1]
-        if row.walked < step:
-            return list(found), None
-        below, walked = row.last, walked + row.walked
-        step = min(step * _WIDEN, MAX_WALK - walked)
+        if row["many"] < wanted:
+            return list(found), row["last"] if row["walked"] == most else None
+        below, walked = row["ids"][-1], walked + wanted  # some of them were of one notification
     return list(found), below
 
 
-def _statement(where: list[str], judged: list[str], *, by_problem: bool) -> str:
-    return _STEPS.format(
-        id=_ITS_FIRST.format(id="d.id") if by_problem else "n.id",
-        table="deliveries d" if by_problem else "notifications n",
-        where=" AND ".join(where),
-        key="d.id" if by_problem else "n.id",
-        fits=" AND ".join(judged) or "true",
+async def _way(conn: asyncpg.Connection, filters: Filters, *, user_id: UUID | None) -> _Way:
+    """A user and a campaign have few; else problems have an index, and what is open stands on the to-do list."""
+    if user_id is None and filters.campaign_id is None:
+        if filters.status in PROBLEMS:
+            return _PROBLEMS
+        if filters.status in OPEN and await conn.fetchval(_IS_SHORT):
+            return _TO_DO
+    return _NOTIFICATIONS
+
+
+def _statement(
+    way: _Way,
+    tenant_id: UUID,
+    filters: Filters,
+    *,
+    user_id: UUID | None,
+    below: UUID | None,
+    most: int,
+    wanted: int,
+) -> tuple[str, list[object]]:
+    """The next part of the walk, and its arguments."""
+    given = _Given()
+    of, first = way.of, first_id_at(filters.since) if filters.since else None
+    where = given.clauses(
+        (f"{of}.tenant_id =", tenant_id),
+        ("n.user_id =", user_id),
+        (f"{of}.id <", below),
+        (f"{of}.id >=", first),
+        *([("d.problem =", _code(filters.status))] if way is _PROBLEMS else [("n.campaign_id =", filters.campaign_id)]),
     )
+    is_right, fits = _judged(way, filters, given)
+    shape = {"of": of, "id": way.id, "table": way.table, "where": where, "is_right": is_right, "fits": fits}
+    return _WALK.format(**shape, most=given.one(most), wanted=given.one(wanted)), given.values
 
 
-def _where(
-    tenant_id: UUID, filters: Filters, *, by_problem: bool, user_id: UUID | None, below: UUID | None
-) -> tuple[list[str], dict[str, Any]]:
-    """What the index that is walked knows."""
-    of = "d" if by_problem else "n"
-    wanted: tuple[tuple[str, str, object], ...] = (
-        (f"{of}.tenant_id = :tenant_id", "tenant_id", tenant_id),
-        ("n.user_id = :user_id", "user_id", user_id),
-        (f"{of}.id < :below", "below", below),
-        (f"{of}.id >= :first", "first", first_id_at(filters.since) if filters.since else None),
-    )
-    if by_problem:
-        wanted = (*wanted, ("d.problem = :status", "status", filters.status and filters.status.code))
-    else:
-        wanted = (*wanted, ("n.campaign_id = :campaign_id", "campaign_id", filters.campaign_id))
-    known = [(clause, name, value) for clause, name, value in wanted if value is not None]
-    return [clause for clause, _, _ in known], {name: value for _, name, value in known}
-
-
-def _judged(filters: Filters, *, by_problem: bool) -> list[str]:
-    """What must be looked at for each step; never joined, so that no planner reads whole tables for it."""
-    judged = []
-    of_note = [f"n.{name} = :{name}" for name in ("category", "priority") if getattr(filters, name) is not None]
+def _judged(way: _Way, filters: Filters, given: "_Given") -> tuple[str, str]:
+    """What must be true of a step itself, and of what stands elsewhere; never joined, so that no planner reads whole
+    tables for it."""
+    status, channel = _code(filters.status), _code(filters.channel)
+    of_note = given.clauses(("n.category =", filters.category), ("n.priority =", _code(filters.priority)))
+    elsewhere = ["w.is_right"]
     if of_note:
-        judged.append(_NOTE.format(what=" AND ".join(of_note)))
-    of_one = [f"d.{name} = :{name}" for name in ("status", "channel") if getattr(filters, name) is not None]
-    if filters.channel is not None or (filters.status is not None and not by_problem):
-        judged.append(_DELIVERY.format(what=" AND ".join(of_one)))
-    return judged
+        elsewhere.append(_NOTE.format(what=of_note))
+    if way is _PROBLEMS:
+        return given.clauses(("d.channel =", channel)) or "true", " AND ".join(elsewhere)
+    if of_one := given.clauses(("d.status =", status), ("d.channel =", channel)):
+        elsewhere.append(_DELIVERY.format(what=of_one))
+    return "true", " AND ".join(elsewhere)
 
 
-def _facts(filters: Filters) -> dict[str, Any]:
-    """The values of what is judged."""
-    return {
-        "category": filters.category,
-        "priority": filters.priority and filters.priority.code,
-        "status": filters.status and filters.status.code,
-        "channel": filters.channel and filters.channel.code,
-    }
+class _Given:
+    """Arguments of a statement, by their numbers."""
+
+    def __init__(self) -> None:
+        self.values: list[object] = []
+
+    def one(self, value: object) -> str:
+        """Its place in the statement."""
+        self.values.append(value)
+        return f"${len(self.values)}"
+
+    def clauses(self, *wanted: tuple[str, object]) -> str:
+        """Those that are asked for, all to be true; empty when none is."""
+        return " AND ".join(f"{clause} {self.one(value)}" for clause, value in wanted if value is not None)
+
+
+def _code(word: DeliveryStatus | Channel | Priority | None) -> int | None:
+    return None if word is None else word.code

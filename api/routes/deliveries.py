@@ -1,19 +1,21 @@
 """Single deliveries: listed, resolved where nobody could know, and hurried after an outage."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Header, Query
+from fastapi import Header, Query, Response
 
 from api.dependencies import OpsKey, Reader, TheHouse
 from api.errors import not_found
 from api.idempotency import refuse_key
+from api.plain import in_json
 from api.routing import router
 from api.schemas import deliveries as told
-from api.schemas.notifications import DeliveryTold
 from domain.holds import PROVIDERS
 from tracking import history, resolve
+from tracking.views import View
 from tracking.walk import Filters
 
 ROUTER = router("/api/v1/deliveries", tag="deliveries")
@@ -21,30 +23,32 @@ ROUTER = router("/api/v1/deliveries", tag="deliveries")
 HURRY_S = 1.5
 """So long one call by filter looks for resting deliveries; then it answers how to go on."""
 
+_OF_NOTIFICATION = ("user", "template", "category", "expires_at")
+
 NoKey = Annotated[str | None, Header(alias="Idempotency-Key", include_in_schema=False)]
 
 
-@ROUTER.get("", summary="Deliveries, newest first")
-async def list_deliveries(
-    house: TheHouse, key: Reader, asked: Annotated[told.DeliveryQuery, Query()]
-) -> told.DeliveryPage:
+@ROUTER.get("", summary="Deliveries, newest first", response_model=told.DeliveryPage)
+async def list_deliveries(house: TheHouse, key: Reader, asked: Annotated[told.DeliveryQuery, Query()]) -> Response:
     """A page of this tenant's: `?status=ambiguous` is what waits for a person."""
     filters = Filters(status=asked.status, channel=asked.channel, since=asked.since, until=asked.until)
-    page = await history.listing(house.engine, key.tenant_id, filters, limit=asked.limit, cursor=asked.cursor)
+    page = await history.listing(house.read_pool, key.tenant_id, filters, limit=asked.limit, cursor=asked.cursor)
+    return in_json(
+        deliveries_of(
+            page, lambda one: asked.status in (None, one["status"]) and asked.channel in (None, one["channel"])
+        )
+    )
+
+
+def deliveries_of(page: View, is_asked_for: Callable[[View], bool]) -> View:
+    """A page of notifications as one of their deliveries, each with what it is a delivery of."""
     items = [
-        {
-            **{name: getattr(one, name) for name in DeliveryTold.model_fields},
-            "notification_id": each.id,
-            "user": each.user,
-            "template": each.template,
-            "category": each.category,
-            "expires_at": each.expires_at,
-        }
-        for each in page.items
-        for one in each.deliveries
-        if asked.status in (None, one.status) and asked.channel in (None, one.channel)
+        {**one, "notification_id": each["id"], **{name: each[name] for name in _OF_NOTIFICATION}}
+        for each in page["items"]
+        for one in each["deliveries"]
+        if is_asked_for(one)
     ]
-    return told.DeliveryPage.model_validate({"items": items, "next_cursor": page.next_cursor})
+    return {**page, "items": items}
 
 
 @ROUTER.post("/retry-now", summary="Let resting deliveries go at once: after an outage of a provider")

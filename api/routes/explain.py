@@ -8,10 +8,10 @@ from fastapi import Query
 
 from api.dependencies import Reader, TheHouse
 from api.looking_back import NOT_KEPT, Past, look_back
-from api.routes.notifications import explained
 from api.routes.suppressions import told as suppression_told
 from api.routing import router
 from api.schemas.explain import ForecastQuery, ForecastTold, PastTold
+from api.schemas.notifications import ExplanationTold
 from api.schemas.people import PreferenceChange
 from domain.clock import rfc3339
 from domain.decision import Decision
@@ -69,7 +69,7 @@ def _of_past(past: Past, asked: ForecastQuery, at: datetime) -> ForecastTold:
     told = _told(asked, at, decisions, past.case.deliveries if past.case else [])
     then = past.then
     told.past = PastTold(
-        notifications=[explained(each) for each in past.around.within],
+        notifications=[ExplanationTold.model_validate(each) for each in past.around.within],
         before=past.around.before,
         after=past.around.after,
         preferences=PreferenceChange.model_validate(then.chosen) if then.chosen is not None else None,

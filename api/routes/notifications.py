@@ -4,19 +4,19 @@ from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
-import msgspec
-from fastapi import Query
+from fastapi import Query, Response
 
 from api.dependencies import Reader, SenderKey, TheHouse
 from api.errors import not_found
 from api.hot import PATH
+from api.plain import in_json
 from api.routing import router
 from api.schemas import notifications as told
 from channels.push import mailbox
 from channels.push.hints import withdraw
 from tracking import history, rollups
 from tracking.cancel import cancel
-from tracking.views import Explanation
+from tracking.views import View
 from tracking.walk import Filters
 
 ROUTER = router(PATH, tag="notifications")
@@ -25,10 +25,8 @@ _STATS_REACH = timedelta(days=1)
 """How far statistics reach back when nobody says since when."""
 
 
-@ROUTER.get("", summary="Notifications, newest first")
-async def list_notifications(
-    house: TheHouse, key: Reader, asked: Annotated[told.ListQuery, Query()]
-) -> told.NotificationPage:
+@ROUTER.get("", summary="Notifications, newest first", response_model=told.NotificationPage)
+async def list_notifications(house: TheHouse, key: Reader, asked: Annotated[told.ListQuery, Query()]) -> Response:
     """A page of this tenant's notifications; `status` and `channel` speak of deliveries."""
     filters = Filters(
         status=asked.status,
@@ -40,8 +38,8 @@ async def list_notifications(
         since=asked.since,
         until=asked.until,
     )
-    page = await history.listing(house.engine, key.tenant_id, filters, limit=asked.limit, cursor=asked.cursor)
-    return told.NotificationPage.model_validate(page)
+    page = await history.listing(house.read_pool, key.tenant_id, filters, limit=asked.limit, cursor=asked.cursor)
+    return in_json(page)
 
 
 @ROUTER.get("/stats", summary="Counts of deliveries, from roll-ups")
@@ -55,44 +53,36 @@ async def count_notifications(
     return told.StatsTold.model_validate({"since": since, "as_of": found.as_of, "items": items})
 
 
-@ROUTER.get("/{notification_id}", summary="One notification, with its deliveries and their attempts")
-async def get_notification(house: TheHouse, key: Reader, notification_id: UUID) -> told.NotificationInFull:
+@ROUTER.get(
+    "/{notification_id}",
+    summary="One notification, with its deliveries and their attempts",
+    response_model=told.NotificationInFull,
+)
+async def get_notification(house: TheHouse, key: Reader, notification_id: UUID) -> Response:
     """404 for what does not exist, or is somebody else's."""
-    found = await history.one(house.engine, key.tenant_id, notification_id)
-    if found is None:
-        raise not_found("notification")
-    return told.NotificationInFull.model_validate(found)
+    return _found(await history.one(house.read_pool, key.tenant_id, notification_id))
 
 
-@ROUTER.get("/{notification_id}/status", summary="Where one notification stands")
-async def get_status(house: TheHouse, key: Reader, notification_id: UUID) -> told.NotificationState:
+@ROUTER.get("/{notification_id}/status", summary="Where one notification stands", response_model=told.NotificationState)
+async def get_status(house: TheHouse, key: Reader, notification_id: UUID) -> Response:
     """The status alone, for those who ask often."""
-    found = await history.status(house.engine, key.tenant_id, notification_id)
-    if found is None:
-        raise not_found("notification")
-    status, deliveries = found
-    states = [{"id": identifier, "status": each} for identifier, each in deliveries.items()]
-    return told.NotificationState.model_validate({"id": notification_id, "status": status, "deliveries": states})
+    return _found(await history.status(house.read_pool, key.tenant_id, notification_id))
 
 
-@ROUTER.get("/{notification_id}/explain", summary="Why one notification went the way it went")
-async def explain_notification(house: TheHouse, key: Reader, notification_id: UUID) -> told.ExplanationTold:
+@ROUTER.get(
+    "/{notification_id}/explain",
+    summary="Why one notification went the way it went",
+    response_model=told.ExplanationTold,
+)
+async def explain_notification(house: TheHouse, key: Reader, notification_id: UUID) -> Response:
     """Every gate's verdict with its inputs, and every event since."""
-    found = await history.explain(house.engine, key.tenant_id, notification_id)
-    if found is None:
+    return _found(await history.explain(house.read_pool, key.tenant_id, notification_id))
+
+
+def _found(view: View | None) -> Response:
+    if view is None:
         raise not_found("notification")
-    return explained(found)
-
-
-def explained(found: Explanation) -> told.ExplanationTold:
-    """An explanation as the API shows it."""
-    asked_at = {"at": found.notification.created_at}
-    gates = msgspec.json.decode(found.notification.decisions)["gates"]
-    return told.ExplanationTold(
-        notification=told.NotificationInFull.model_validate(found.notification),
-        gates=[told.GateTold.model_validate(gate | asked_at) for gate in gates],
-        events=[told.EventTold.model_validate(event) for event in found.events],
-    )
+    return in_json(view)
 
 
 @ROUTER.delete("/{notification_id}", summary="Take a notification back, as far as that can be done")

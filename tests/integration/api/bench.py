@@ -51,7 +51,13 @@ async def open_bench(pool: asyncpg.Pool, engine: Any, tenant: UUID) -> AsyncIter
     ring.add(VIEWING, tenant_id=tenant, scopes=("read",))
     ring.add(FOREIGN, tenant_id=other)
     house = make_house(
-        FakeBatcher(), ring, hot_pool=pool, engine=engine, categories=Categories(), catalog=Catalog([SHIPPED])
+        FakeBatcher(),
+        ring,
+        hot_pool=pool,
+        read_pool=pool,
+        engine=engine,
+        categories=Categories(),
+        catalog=Catalog([SHIPPED]),
     )
     app = create_app(house)
 

@@ -111,6 +111,7 @@ def make_house(batcher: Submits, ring: KeyRing, **changes: Any) -> House:
         limiter=FreeLimiter(),
         seal=Seal("a secret key for tests, 32 bytes long"),
         hot_pool=UNREACHED,
+        read_pool=UNREACHED,
         engine=UNREACHED,
         cache=UNREACHED,
         categories=UNREACHED,

@@ -61,7 +61,9 @@ async def newsroom(hot_pool: asyncpg.Pool, engine: Any, cache: Cache, tenant: UU
     ring.add(SECRET, tenant_id=tenant)
     ring.add(FOREIGN, tenant_id=other)
     ring.keys[hash_api_key(TESTING)] = replace(ring.add(TESTING, tenant_id=tenant), mode=Mode.TEST)
-    app = create_app(make_house(FakeBatcher(), ring, hot_pool=hot_pool, engine=engine, categories=categories))
+    app = create_app(
+        make_house(FakeBatcher(), ring, hot_pool=hot_pool, read_pool=hot_pool, engine=engine, categories=categories)
+    )
 
     def client(secret: str) -> httpx2.AsyncClient:
         transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)

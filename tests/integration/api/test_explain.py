@@ -35,7 +35,14 @@ async def client(tenant: UUID, hot_pool: asyncpg.Pool, engine: AsyncEngine, cach
     ring.add(SECRET, tenant_id=tenant)
     catalog = Catalog([SHIPPED])
     intake = Intake(hot_pool, cache, Limiter(cache), SEAL, catalog, Categories(), Policy(100, 100, 100, 100))
-    rooms = {"hot_pool": hot_pool, "engine": engine, "cache": cache, "catalog": catalog, "seal": SEAL}
+    rooms = {
+        "hot_pool": hot_pool,
+        "read_pool": hot_pool,
+        "engine": engine,
+        "cache": cache,
+        "catalog": catalog,
+        "seal": SEAL,
+    }
     house = make_house(FakeBatcher(), ring, peek=partial(peek, intake), **rooms)
     await users.put_user(hot_pool, SEAL, tenant, "user-1", Facts(email="ada@example.org"))
     headers = {"authorization": f"Bearer {SECRET}"}

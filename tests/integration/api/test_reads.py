@@ -86,11 +86,13 @@ class House:
 
 
 @pytest.fixture
-async def house(tenant: UUID, hot_pool: asyncpg.Pool, engine: AsyncEngine) -> AsyncIterator[House]:
+async def house(
+    tenant: UUID, hot_pool: asyncpg.Pool, read_pool: asyncpg.Pool, engine: AsyncEngine
+) -> AsyncIterator[House]:
     ring = KeyRing()
     ring.add(SECRET, tenant_id=tenant)
     ring.add(FOREIGN, tenant_id=uuid7())
-    app = create_app(make_house(FakeBatcher(), ring, hot_pool=hot_pool, engine=engine))
+    app = create_app(make_house(FakeBatcher(), ring, hot_pool=hot_pool, read_pool=read_pool, engine=engine))
     transport = httpx2.ASGITransport(app)
 
     def client(secret: str) -> httpx2.AsyncClient:

@@ -46,7 +46,13 @@ async def client(
     intake = Intake(hot_pool, cache, Limiter(cache), SEAL, Catalog.shipped(), Categories(), limits)
     batcher = Batcher(intake, _published)
     batcher.open()
-    rooms: dict[str, Any] = {"hot_pool": hot_pool, "engine": engine, "cache": cache, "seal": SEAL}
+    rooms: dict[str, Any] = {
+        "hot_pool": hot_pool,
+        "read_pool": hot_pool,
+        "engine": engine,
+        "cache": cache,
+        "seal": SEAL,
+    }
     rooms |= {"apps": Apps(hot_pool), "tokens": Tokens(hot_pool, cache)}
     app = create_app(make_house(batcher, ring, **rooms))
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://carillon") as client:

@@ -125,6 +125,7 @@ async def open_stage(
         batcher,
         ring,
         hot_pool=pool,
+        read_pool=pool,
         engine=engine,
         cache=cache,
         categories=Categories(),

@@ -125,6 +125,7 @@ async def open_registry(
         origins=Origins(pool),
         tokens=tokens,
         presence=Presence(cache),
+        read_pool=pool,
         engine=engine,
         nodes=nodes or NoNodes(),
         seal=seal,

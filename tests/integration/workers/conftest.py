@@ -81,6 +81,7 @@ async def ops(stage: Stage, tenant: UUID, cache: Cache, engine: AsyncEngine) -> 
         FakeBatcher(),
         ring,
         hot_pool=stage.pool,
+        read_pool=stage.pool,
         engine=engine,
         queue_depth=stage.publisher.queue_depth,
         presence=Presence(cache),
