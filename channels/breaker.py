@@ -42,16 +42,21 @@ class BreakerState(StrEnum):
 
 
 class Breaker:
-    """The breaker of one provider in this process; `clock` counts seconds and never goes back."""
+    """The breaker of one provider in this process; `clock` counts seconds and never goes back.
+
+    It opens for `first_open_s`, then for twice that and so on, a minute at most.
+    """
 
     def __init__(
         self,
         provider: str,
         *,
+        first_open_s: float = FIRST_OPEN_S,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.provider = provider
+        self._first_open_s = first_open_s
         self._clock = clock
         self._jitter = jitter
         self._circuit = pybreaker.CircuitBreaker(
@@ -60,7 +65,7 @@ class Breaker:
         self._window: deque[tuple[float, bool]] = deque()
         self._failures = 0
         """In the window."""
-        self._open_s = FIRST_OPEN_S
+        self._open_s = self._first_open_s
         self._trial_due_s = 0.0
         self._trial_runs = False
         self._epoch = 0
@@ -114,7 +119,7 @@ class Breaker:
         self.is_kept_closed = False
         if self.is_forced:
             self.is_forced = False
-            self._open_s = FIRST_OPEN_S
+            self._open_s = self._first_open_s
             self._trial_due_s = self._clock()
 
     def force_close(self) -> None:
@@ -168,7 +173,7 @@ class Breaker:
         self._circuit.close()
         self._new_epoch()
         self.opened_at = None
-        self._open_s = FIRST_OPEN_S
+        self._open_s = self._first_open_s
         self._trial_due_s = 0.0
 
     def _new_epoch(self) -> None:

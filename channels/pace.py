@@ -14,6 +14,9 @@ from domain.reasons import Reason
 MAX_WAIT_S = 0.2
 """Short, because a claim's look at preferences grows old meanwhile."""
 
+BURST_S = 0.2
+"""After a pause so many seconds' sends may go at once: in no second more than 1.2 times the rate."""
+
 MAX_HOLD_S = 60.0
 _MIN_RATE_PER_S = 5.0
 _LOWER_AT_MOST_EVERY_S = 1.0
@@ -30,7 +33,7 @@ class Pace:
         self._max_per_s = max_per_s
         self._rate_per_s = max_per_s
         self._clock = clock
-        self._tokens = max_per_s
+        self._tokens = _burst(max_per_s)
         self._counted_at_s = clock()
         self._held_until_s = 0.0
         self._lowered_at_s = float("-inf")
@@ -43,9 +46,18 @@ class Pace:
         """The rate allowed now."""
         return self._rate_per_s
 
+    @property
+    def room(self) -> int:
+        """How many sends could begin within 0.2 s: to take up more would be in vain."""
+        now_s = self._clock()
+        self._fill(now_s)
+        return (
+            0 if self._held_until_s - now_s > MAX_WAIT_S else max(0, int(self._tokens + self._rate_per_s * MAX_WAIT_S))
+        )
+
     async def call(self, send: Callable[[], Awaitable[Outcome]]) -> Outcome:
         """Await `send` when its turn has come; NotSent when that is more than 0.2 s away."""
-        wait_s = self._reserve()
+        wait_s = self.reserve()
         if wait_s > MAX_WAIT_S:
             return NotSent(Reason.PROVIDER_THROTTLED, f"pace of {self.provider}: {self._rate_per_s:.1f} per second")
         if wait_s > 0:
@@ -57,17 +69,20 @@ class Pace:
             self._recover()
         return outcome
 
-    def _reserve(self) -> float:
-        """Take a token, perhaps one of the near future: seconds until it is there. Takes none beyond the limit."""
+    def reserve(self) -> float:
+        """Take a token, perhaps one of the near future: seconds until it is there. Above 0.2 none was taken."""
         now_s = self._clock()
-        burst = max(1.0, self._rate_per_s)
-        self._tokens = min(burst, self._tokens + (now_s - self._counted_at_s) * self._rate_per_s)
-        self._counted_at_s = now_s
+        self._fill(now_s)
         wait_s = max(0.0, (1.0 - self._tokens) / self._rate_per_s, self._held_until_s - now_s)
         if wait_s <= MAX_WAIT_S:
             self._tokens -= 1.0
             self._count(now_s)
         return wait_s
+
+    def _fill(self, now_s: float) -> None:
+        gained = (now_s - self._counted_at_s) * self._rate_per_s
+        self._tokens = min(_burst(self._rate_per_s), self._tokens + gained)
+        self._counted_at_s = now_s
 
     def _count(self, now_s: float) -> None:
         if now_s - self._sent_since_s > 1.0:
@@ -90,3 +105,7 @@ class Pace:
         gain = self._max_per_s * _RECOVERY_PER_S * (now_s - self._raised_at_s)
         self._rate_per_s = min(self._max_per_s, self._rate_per_s + gain)
         self._raised_at_s = now_s
+
+
+def _burst(rate_per_s: float) -> float:
+    return max(1.0, rate_per_s * BURST_S)

@@ -6,23 +6,27 @@ Push has none of these: its provider is ourselves, and takes whole slices.
 import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 
 import structlog
 
 from channels.base import ChannelPort, Outcome, Outgoing
-from channels.breaker import Breaker, BreakerState
+from channels.breaker import Breaker, BreakerState, failed
+from channels.budget import Grace, RetryBudget
 from channels.email.pool import SmtpServer
 from channels.email.smtp import SmtpChannel
 from channels.pace import Pace
 from channels.retry import past_blips
 from channels.simulated import SimulatedChannel
 from channels.sms.http import HttpSmsChannel
-from domain.errors import Ambiguous, Transient
+from domain.errors import Ambiguous, NotSent, Throttled, Transient
 from domain.lanes import OPEN_CHANNELS, Channel
 from domain.notification import Mode
 from domain.reasons import Reason
 from plumbing.settings import Settings
 
+DEFAULT_MAX_PER_S = 1000.0
+_ANY_NUMBER = 1_000_000
 _UNCONFIGURED_RETRY_S = 300.0
 
 _log = structlog.get_logger(__name__)
@@ -31,14 +35,24 @@ _log = structlog.get_logger(__name__)
 class Channels:
     """All providers of one process. Test keys go to `sinks`, which have neither breaker nor pace."""
 
-    def __init__(self, ports: Mapping[Channel, ChannelPort], sinks: Mapping[Channel, SimulatedChannel]) -> None:
+    def __init__(
+        self,
+        ports: Mapping[Channel, ChannelPort],
+        sinks: Mapping[Channel, SimulatedChannel],
+        *,
+        max_per_s: Mapping[Channel, float] = MappingProxyType({}),
+    ) -> None:
         self._ports = dict(ports)
         self.sinks = dict(sinks)
         guarded: dict[Channel, ChannelPort] = {
             channel: port for channel, port in self._ports.items() if channel is not Channel.PUSH
         }
         self.breakers = {channel: Breaker(port.provider) for channel, port in guarded.items()}
-        self.paces = {channel: Pace(port.provider) for channel, port in guarded.items()}
+        self.paces = {
+            channel: Pace(port.provider, max_per_s=max_per_s.get(channel, DEFAULT_MAX_PER_S))
+            for channel, port in guarded.items()
+        }
+        self.budgets = {channel: RetryBudget() for channel in guarded}
 
     async def open(self) -> None:
         """Open every provider."""
@@ -82,6 +96,11 @@ class Channels:
         port = self._ports.get(channel)
         return (port.timeout_s if port is not None else 0.0) + 3.0
 
+    def room(self, channel: Channel) -> int:
+        """How many sends of this channel could begin at once; for push any number."""
+        pace = self.paces.get(channel)
+        return pace.room if pace is not None else _ANY_NUMBER
+
     async def send(self, channel: Channel, mode: Mode, slice_: Sequence[Outgoing]) -> list[Outcome]:
         """Send any number side by side, one outcome each, in order. Raises nothing but CancelledError."""
         port = self.sinks.get(channel) if mode is Mode.TEST else self._ports.get(channel)
@@ -97,7 +116,19 @@ class Channels:
 
     async def _guarded(self, channel: Channel, port: ChannelPort, outgoing: Outgoing) -> Outcome:
         once = partial(_answer, port, outgoing)
-        return await self.breakers[channel].call(partial(self.paces[channel].call, partial(past_blips, once)))
+        outcome = await self.breakers[channel].call(partial(self.paces[channel].call, partial(past_blips, once)))
+        if outgoing.attempt == 1 and not isinstance(outcome, NotSent):
+            self.budgets[channel].count_first()
+        return outcome
+
+    def grace(self, channel: Channel, mode: Mode, outcome: Outcome) -> Grace:
+        """What a failure that may be tried again costs of the provider's retry budget; nothing where it is not the
+        provider that fails."""
+        breaker = self.breakers.get(channel)
+        if breaker is None or mode is Mode.TEST or not (failed(outcome) or isinstance(outcome, Throttled)):
+            return Grace()
+        put_off_s = self.budgets[channel].turn()
+        return Grace(put_off_s, is_patient=put_off_s > 0 or breaker.state is not BreakerState.CLOSED)
 
 
 async def open_channels(settings: Settings, *, push: ChannelPort | None = None) -> Channels:
@@ -117,7 +148,9 @@ async def open_channels(settings: Settings, *, push: ChannelPort | None = None) 
             max_segments=settings.sms_max_segments,
             timeout_s=settings.sms_timeout_s,
         )
-    channels = Channels(ports, {channel: SimulatedChannel(channel) for channel in OPEN_CHANNELS})
+    limits = {Channel.EMAIL: settings.smtp_max_per_s, Channel.SMS: settings.sms_max_per_s}
+    sinks = {channel: SimulatedChannel(channel) for channel in OPEN_CHANNELS}
+    channels = Channels(ports, sinks, max_per_s=limits)
     await channels.open()
     return channels
 

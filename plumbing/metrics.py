@@ -146,6 +146,11 @@ ATTEMPTS = counter(
     {"channel": _CHANNELS, "result": AttemptResult},
 )
 RETRIES = counter("carillon_retries_total", "Deliveries that were laid to rest for another attempt.", {"lane": _LANES})
+PUT_OFF = counter(
+    "carillon_retries_put_off_total",
+    "Retries that found their provider's budget spent and rest longer, in PostgreSQL.",
+    {"channel": _CHANNELS},
+)
 PARKED = counter(
     "carillon_parked_total", "Deliveries set aside unsent for ten seconds, no attempt counted.", {"lane": _LANES}
 )

@@ -31,8 +31,10 @@ class Settings(BaseSettings):
     sms_max_segments: int = Field(6, ge=1, le=10, description="a longer text is refused before it is sent")
     smtp_timeout_s: float = Field(15.0, gt=0, le=60)
     smtp_connections: int = Field(32, ge=1, le=256, description="pooled connections per worker process")
+    smtp_max_per_s: float = Field(1000.0, gt=0, description="emails a second that a worker process may hand over")
     smtp_starttls: Literal["auto", "required", "never"] = "auto"
     sms_timeout_s: float = Field(10.0, gt=0, le=60)
+    sms_max_per_s: float = Field(1000.0, gt=0, description="SMS a second that a worker process may hand over")
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(8000, ge=0, le=65535, description="0 takes a free one")

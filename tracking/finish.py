@@ -4,8 +4,7 @@ Fenced: a worker whose lease was taken from it changes nothing. Never lowering, 
 receipt may have come before.
 """
 
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -50,8 +49,7 @@ WITH written AS (
   RETURNING d.id, d.status, d.envelope_id, d.next_attempt_at, k.kind, k.attempt, k.detail),
 noted AS (
   INSERT INTO events (delivery_id, at, kind, attempt, detail) SELECT id, now(), kind, attempt, detail FROM written)
-SELECT id, status, envelope_id, coalesce(next_attempt_at, now()) AS due_at, next_attempt_at IS NOT NULL AS is_awaited,
-  coalesce(next_attempt_at > now() + interval '2 hours', false) AS is_long
+SELECT id, status, envelope_id, coalesce(next_attempt_at, now()) AS due_at, next_attempt_at IS NOT NULL AS is_awaited
 FROM written
 """)
 _LOCK = sql("""
@@ -113,6 +111,8 @@ class Finished:
     outcome: EventKind | None = None
     letter: letters.DeadLetter | None = None
     mail: Any = None
+    is_kept_here: bool = False
+    """It rests here, and in no retry queue."""
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -132,7 +132,7 @@ class FinishResult:
 async def finish(pool: asyncpg.Pool, attempts: Sequence[Finished], *, keep: Keep | None = None) -> FinishResult:
     """Write how these attempts ended, and commit. Publish what rests and acknowledge only afterwards.
 
-    Rests longer than two hours get an outbox row of their own and need no retry queue. Raises Unavailable.
+    What rests here gets an outbox row of its own and needs no retry queue. Raises Unavailable.
     """
     result = FinishResult()
     if not attempts:
@@ -149,7 +149,8 @@ async def finish(pool: asyncpg.Pool, attempts: Sequence[Finished], *, keep: Keep
             await conn.execute(_WITHDRAW, sorted(cancelled), _CANCELLED)
         own = {one.id for one in ordered}
         await end(conn, [one for one in result.ended.values() if one.delivery_id not in own])
-        await _rest(conn, [row for row in rows if row["status"] == _RESTING_CODE])
+        kept = {one.id for one in ordered if one.is_kept_here}
+        await _rest(conn, [row for row in rows if row["status"] == _RESTING_CODE], kept)
         await _await_acks(conn, [row for row in rows if row["status"] == _SENT_CODE and row["is_awaited"]])
         failed = {row["id"] for row in rows if row["status"] == _FAILED_CODE}
         await letters.keep(conn, [one.letter for one in ordered if one.letter is not None and one.id in failed])
@@ -235,21 +236,18 @@ async def _await_acks(conn: asyncpg.Connection, rows: Sequence[Any]) -> None:
     await outbox.watch(conn, due, margin_s=ACK_MARGIN_S)
 
 
-async def _rest(conn: asyncpg.Connection, rows: Sequence[Any]) -> None:
-    """Short rests move the time at which somebody looks again, long ones go to envelopes of their own."""
+async def _rest(conn: asyncpg.Connection, rows: Sequence[Any], kept: Set[UUID]) -> None:
+    """What rests in the broker moves the time at which somebody looks again; what is kept gets envelopes of its own."""
     soon: dict[UUID, datetime] = {}
-    long: dict[UUID | None, list[Any]] = defaultdict(list)
+    moves: dict[tuple[UUID | None, datetime], outbox.Move] = {}
     for row in rows:
-        envelope = row["envelope_id"]
-        if row["is_long"] or envelope is None:
-            long[envelope].append(row)
+        envelope, due_at = row["envelope_id"], row["due_at"]
+        if row["id"] in kept or envelope is None:
+            moves.setdefault((envelope, due_at), outbox.Move([], due_at)).delivery_ids.append(row["id"])
         else:
-            soon[envelope] = min(row["due_at"], soon.get(envelope, row["due_at"]))
+            soon[envelope] = min(due_at, soon.get(envelope, due_at))
     await outbox.watch(conn, soon)
-    groups = long.values()
-    await outbox.move(
-        conn, [outbox.Move([row["id"] for row in group], min(row["due_at"] for row in group)) for group in groups]
-    )
+    await outbox.move(conn, list(moves.values()))
 
 
 def _values(one: Finished) -> tuple[Any, ...]:

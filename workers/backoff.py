@@ -7,11 +7,17 @@ neighbouring levels keeps what failed together from coming back together.
 from dataclasses import dataclass
 from random import Random
 
+from channels.budget import Grace
 from domain.lanes import Channel, Lane, Priority
 from plumbing.broker.topology import RETRY_LEVELS_S
 
 LONGEST_WISH_S = 6 * 3600.0
 """A provider's Retry-After beyond this is taken for this much."""
+
+LAST_TRY_AT = 0.9
+"""Of what is left until it expires: no turn in the retry budget is later."""
+
+NO_GRACE = Grace()
 
 PARKING_LEVEL = "10s"
 """Where deliveries wait that were not sent and lost no attempt."""
@@ -26,7 +32,7 @@ _LADDERS = {
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """How long to rest: at a level of the retry queues, or (`level` None, beyond 2 h) in PostgreSQL."""
+    """How long to rest: at a level of the retry queues, or (`level` None) in PostgreSQL, beyond 2 h or put off."""
 
     wait_s: float
     level: str | None
@@ -43,20 +49,38 @@ def max_attempts(lane: Lane) -> int:
 
 
 def rest_after(
-    lane: Lane, attempt: int, *, left_s: float, retry_after_s: float | None = None, rng: Random
+    lane: Lane,
+    attempt: int,
+    *,
+    left_s: float,
+    retry_after_s: float | None = None,
+    grace: Grace = NO_GRACE,
+    rng: Random,
 ) -> Rest | None:
     """How long to rest after the `attempt`-th attempt (from 1) failed, `left_s` seconds before the delivery expires.
 
     One of two neighbouring levels at random; a provider's own wish is respected: the smallest level that is not
     shorter, beyond the longest one exactly. None when it was the last attempt, or expiry comes first.
+    With a grace the last level is taken again and again, and what is put off rests in PostgreSQL.
     """
     levels = ladder(lane)
+    if grace.is_patient:
+        attempt = min(attempt, len(levels))
     if attempt > len(levels):
         return None
     wish_s = min(retry_after_s or 0.0, LONGEST_WISH_S)
     choices = [rest_for(max(RETRY_LEVELS_S[level], wish_s)) for level in levels[attempt - 1 : attempt + 1]]
     in_time = [rest for rest in choices if rest.wait_s < left_s]
-    return rng.choice(in_time) if in_time else None
+    if not in_time:
+        return None
+    rest = rng.choice(in_time)
+    return rest if grace.put_off_s <= 0 else _put_off(rest, grace.put_off_s, left_s)
+
+
+def _put_off(rest: Rest, put_off_s: float, left_s: float) -> Rest:
+    """Rest longer, in PostgreSQL; but not so long that it would expire without another try."""
+    latest_s = max(rest.wait_s, LAST_TRY_AT * left_s)
+    return Rest(min(rest.wait_s + put_off_s, latest_s), None)
 
 
 def rest_for(wait_s: float) -> Rest:

@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from channels.base import Outcome, Outgoing
+from channels.budget import Grace
 from channels.push.letters import Letter
 from domain.clock import Clock, utc_now
 from domain.lanes import Channel
@@ -27,8 +28,14 @@ class Sending(Protocol):
     def timeout_s(self, channel: Channel) -> float:
         """How long a call takes at most: a lease lasts a little longer."""
 
+    def room(self, channel: Channel) -> int:
+        """How many sends could begin now without waiting for the provider's pace."""
+
     async def send(self, channel: Channel, mode: Mode, slice_: Sequence[Outgoing]) -> list[Outcome]:
         """Send; raises nothing but CancelledError."""
+
+    def grace(self, channel: Channel, mode: Mode, outcome: Outcome) -> Grace:
+        """What the provider's state means for a failure that may be tried again."""
 
 
 @dataclass(frozen=True, slots=True)

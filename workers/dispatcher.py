@@ -35,6 +35,10 @@ MAX_UNWRITTEN = 1000
 """With so many endings unwritten nothing new is claimed: PostgreSQL is behind."""
 
 UNWRITTEN_PAUSE_S = 0.1
+PACE_PAUSE_S = 0.05
+"""Where the provider's pace leaves little room, the next look is so much later: what was claimed for it is on its way
+by then, and nothing is claimed that would have to be given back."""
+
 LEASE_MARGIN_S = 5.0
 NO_CLAIM_PAUSE_S = 0.5
 SHORTEST_PAUSE_S = 0.5
@@ -116,8 +120,12 @@ class Dispatcher:
         if self._is_closing or loop.time() < self._paused_until_s:
             return []
         at_most = MAX_PUSH_SLICE if self.channel is Channel.PUSH else MAX_SLICE
+        room = self._crew.sending.room(self.channel)
+        if room < at_most and self.waiting:
+            self._pause(PACE_PAUSE_S)
+            at_most = room
         if self._is_on_trial:
-            at_most = 0 if self._slots.free < self._slots.total else 1
+            at_most = 0 if self._slots.free < self._slots.total else min(at_most, 1)
         granted = self._slots.grant({priority: len(line) for priority, line in self._lanes.items()}, at_most=at_most)
         self._slots_busy.set(self._slots.total - self._slots.free)
         return [(priority, piece) for priority, count in granted.items() for piece in self._lanes[priority].take(count)]

@@ -4,7 +4,8 @@ Outcome                 ending
 Sent                    sent; where an acknowledgement is due, it stays open until then
 Stored                  stored, with a letter for the mailbox
 Lapsed                  expired
-Transient, Throttled    resting, by the lane's ladder; failed(retries_exhausted) after the last step or past expiry
+Transient, Throttled    resting, by the lane's ladder; failed(retries_exhausted) after the last step or past expiry;
+                        while the provider fails everybody the last step is no end, and retries wait for their budget
 Permanent               failed; RecipientGone also goes on the suppression list
 Ambiguous               by the category: rest and try again as long as the ladder goes, or ambiguous and hold
 NotSent, CircuitOpen    given back: no attempt counted, ten seconds' parking
@@ -15,6 +16,7 @@ from datetime import datetime, timedelta
 from random import Random
 
 from channels.base import Lapsed, Outcome, Sent, Stored
+from channels.budget import Grace
 from domain.delivery import DeliveryStatus
 from domain.errors import Ambiguous, DeliveryFailure, NotSent, RecipientGone, Throttled, Transient
 from domain.lanes import Lane
@@ -25,7 +27,7 @@ from tracking.claim import Claimed
 from tracking.events import EventKind
 from tracking.finish import Finished
 from workers.archive import failure_letter
-from workers.backoff import Rest, rest_after
+from workers.backoff import NO_GRACE, Rest, rest_after
 
 REPAIRABLE = frozenset(
     {
@@ -74,11 +76,12 @@ class Ending:
         return self.finished is not None and self.finished.letter is not None
 
 
-def conclude(attempt: Attempt, *, may_repeat: bool, now: datetime, rng: Random) -> Ending:
-    """What becomes of a delivery after `attempt`; `may_repeat` is its category's answer to an ambiguous outcome."""
+def conclude(attempt: Attempt, *, may_repeat: bool, grace: Grace = NO_GRACE, now: datetime, rng: Random) -> Ending:
+    """What becomes of a delivery after `attempt`; `may_repeat` is its category's answer to an ambiguous outcome,
+    `grace` its provider's to a failure."""
     outcome = attempt.outcome
     if not isinstance(outcome, Sent):
-        ending = _conclude_unsent(attempt, outcome, may_repeat=may_repeat, now=now, rng=rng)
+        ending = _conclude_unsent(attempt, outcome, may_repeat=may_repeat, grace=grace, now=now, rng=rng)
         return replace(ending, wake=attempt.wake)
     due_at = None if outcome.ack_within_s is None else now + timedelta(seconds=outcome.ack_within_s)
     finished = _finished(attempt, DeliveryStatus.SENT, None, next_attempt_at=due_at)
@@ -86,7 +89,13 @@ def conclude(attempt: Attempt, *, may_repeat: bool, now: datetime, rng: Random) 
 
 
 def _conclude_unsent(
-    attempt: Attempt, outcome: Stored | Lapsed | DeliveryFailure, *, may_repeat: bool, now: datetime, rng: Random
+    attempt: Attempt,
+    outcome: Stored | Lapsed | DeliveryFailure,
+    *,
+    may_repeat: bool,
+    grace: Grace,
+    now: datetime,
+    rng: Random,
 ) -> Ending:
     claimed = attempt.claimed
     if isinstance(outcome, Stored):
@@ -100,7 +109,7 @@ def _conclude_unsent(
         return Ending(claimed, AttemptResult.NOT_SENT, None, outcome.reason, outcome.answer)
     result = _result(outcome)
     if isinstance(outcome, Transient) or (isinstance(outcome, Ambiguous) and may_repeat):
-        return _rest(attempt, outcome, result, now=now, rng=rng)
+        return _rest(attempt, outcome, result, grace=grace, now=now, rng=rng)
     if isinstance(outcome, Ambiguous):
         return _hold(attempt, outcome)
     return _fail(attempt, result, outcome.reason, outcome.answer)
@@ -120,13 +129,16 @@ def _fail(attempt: Attempt, result: AttemptResult, reason: Reason, detail: str) 
     return Ending(claimed, result, finished, reason, detail, is_gone=isinstance(attempt.outcome, RecipientGone))
 
 
-def _rest(attempt: Attempt, failure: DeliveryFailure, result: AttemptResult, *, now: datetime, rng: Random) -> Ending:
+def _rest(
+    attempt: Attempt, failure: DeliveryFailure, result: AttemptResult, *, grace: Grace, now: datetime, rng: Random
+) -> Ending:
     claimed = attempt.claimed
     rest = rest_after(
         Lane(claimed.channel, claimed.priority),
         claimed.attempt,
         left_s=(claimed.expires_at - now).total_seconds(),
         retry_after_s=failure.retry_after_s if isinstance(failure, Transient) else None,
+        grace=grace,
         rng=rng,
     )
     if rest is None and isinstance(failure, Ambiguous):
@@ -137,6 +149,7 @@ def _rest(attempt: Attempt, failure: DeliveryFailure, result: AttemptResult, *, 
     finished = _finished(
         attempt, DeliveryStatus.RESTING, failure.reason, next_attempt_at=now + timedelta(seconds=rest.wait_s)
     )
+    finished.is_kept_here = rest.level is None
     if isinstance(failure, Ambiguous):
         finished.outcome = EventKind.ATTEMPT_AMBIGUOUS
     return Ending(claimed, result, finished, failure.reason, failure.answer, rest)

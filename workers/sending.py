@@ -11,8 +11,9 @@ from typing import Any
 import structlog
 
 from channels.base import Outcome, Outgoing
+from channels.budget import Grace
 from domain.content import PushContent
-from domain.errors import Ambiguous, DeliveryFailure, NotSent, Permanent, Unavailable
+from domain.errors import Ambiguous, DeliveryFailure, NotSent, Permanent, Transient, Unavailable
 from domain.holds import Hold
 from domain.lanes import Channel, Lane
 from domain.notification import Mode
@@ -49,9 +50,8 @@ async def send(crew: Crew, work: Work) -> tuple[Ended, Outcome]:
     composed = await _compose(crew, work.claimed)
     outcome = (await _call(crew, [work], [composed]))[0] if isinstance(composed, Outgoing) else composed
     duration_ms = (asyncio.get_running_loop().time() - begun_s) * 1000
-    may_repeat = isinstance(outcome, Ambiguous) and await _may_repeat(crew, work.claimed)
-    attempt = Attempt(work.claimed, outcome, begun_at, duration_ms)
-    return Ended(conclude(attempt, may_repeat=may_repeat, now=crew.clock(), rng=crew.rng), work.pieces), outcome
+    ended = await _conclude(crew, work, Attempt(work.claimed, outcome, begun_at, duration_ms))
+    return ended, outcome
 
 
 async def send_together(crew: Crew, works: Sequence[Work]) -> list[Ended]:
@@ -61,14 +61,22 @@ async def send_together(crew: Crew, works: Sequence[Work]) -> list[Ended]:
     await asyncio.sleep(0)
     outcomes = await _call_by_mode(crew, works, composed)
     duration_ms = (asyncio.get_running_loop().time() - begun_s) * 1000
-    now = crew.clock()
-    ended = []
-    for work, one, outcome in zip(works, composed, outcomes, strict=True):
-        attempt = Attempt(work.claimed, outcome, begun_at, duration_ms, _wake(one))
-        may_repeat = isinstance(outcome, Ambiguous) and await _may_repeat(crew, work.claimed)
-        ending = conclude(attempt, may_repeat=may_repeat, now=now, rng=crew.rng)
-        ended.append(Ended(ending, work.pieces))
-    return ended
+    return [
+        await _conclude(crew, work, Attempt(work.claimed, outcome, begun_at, duration_ms, _wake(one)))
+        for work, one, outcome in zip(works, composed, outcomes, strict=True)
+    ]
+
+
+async def _conclude(crew: Crew, work: Work, attempt: Attempt) -> Ended:
+    """How the attempt ends, after a word with the category and the provider where it failed."""
+    claimed, outcome = work.claimed, attempt.outcome
+    may_repeat = isinstance(outcome, Ambiguous) and await _may_repeat(crew, claimed)
+    is_tried_again = may_repeat or isinstance(outcome, Transient)
+    grace = crew.sending.grace(claimed.channel, claimed.mode, outcome) if is_tried_again else Grace()
+    if grace.put_off_s > 0:
+        metrics.PUT_OFF.labels(channel=claimed.channel).inc()
+    ending = conclude(attempt, may_repeat=may_repeat, grace=grace, now=crew.clock(), rng=crew.rng)
+    return Ended(ending, work.pieces)
 
 
 async def _call_by_mode(

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 from uuid import uuid4
@@ -34,9 +35,13 @@ class Answer:
 
 
 class SimulatedSms:
-    """The server; `received` holds the last requests it took. Without a reporter it sends no callbacks."""
+    """The server; `received` holds the last requests it took. Without a reporter it sends no callbacks.
+
+    `scene` answers how a recipient is treated; it may be exchanged while the server runs.
+    """
 
     def __init__(self, ledger: Ledger, *, reporter: Reporter | None = None) -> None:
+        self.scene: Callable[[str], Scene] = scene_of
         self.received: deque[dict[str, Any]] = deque(maxlen=_KEPT_MESSAGES)
         self.port = 0
         self._ledger = ledger
@@ -95,7 +100,7 @@ class SimulatedSms:
             return Answer(400, {"error": "unreadable_request"})
         if not isinstance(text, str) or not text:
             return Answer(400, {"error": "content_rejected"})
-        return await self._play(scene_of(recipient), recipient, reference, document)
+        return await self._play(self.scene(recipient), recipient, reference, document)
 
     async def _play(self, scene: Scene, recipient: str, reference: str, document: dict[str, Any]) -> Answer | None:
         refusal = self._refusal(scene, recipient)

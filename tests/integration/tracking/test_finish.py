@@ -133,21 +133,20 @@ async def test_a_copy_that_claimed_nothing_deletes_nothing(hot_pool: asyncpg.Poo
     assert await outbox_ids(hot_pool, made)
 
 
-async def test_a_short_rest_moves_the_watch_and_a_long_one_goes_back_to_the_relay(
+async def test_a_rest_in_the_broker_moves_the_watch_and_one_that_is_kept_goes_back_to_the_relay(
     hot_pool: asyncpg.Pool, tenant: UUID
 ) -> None:
     made = records(await person(hot_pool, tenant), 2)
     ids = await recorded(hot_pool, made)
     won = (await claim(hot_pool, ids, lease_s=20)).claimed
     soon, late = utc_now() + timedelta(minutes=5), utc_now() + timedelta(hours=5)
+    resting = [
+        finished(one, DeliveryStatus.RESTING, reason=Reason.PROVIDER_THROTTLED, next_attempt_at=at)
+        for one, at in zip(won, (soon, late), strict=True)
+    ]
+    resting[1].is_kept_here = True
 
-    await finish(
-        hot_pool,
-        [
-            finished(one, DeliveryStatus.RESTING, reason=Reason.PROVIDER_THROTTLED, next_attempt_at=at)
-            for one, at in zip(won, (soon, late), strict=True)
-        ],
-    )
+    await finish(hot_pool, resting)
 
     rows = await hot_pool.fetch("SELECT * FROM outbox WHERE tenant_id = $1 ORDER BY published_at NULLS LAST", tenant)
     near, far = rows

@@ -13,6 +13,7 @@ import asyncpg
 from aio_pika import DeliveryMode, Message
 
 from channels.base import Outcome, Outgoing, Sent
+from channels.budget import Grace
 from channels.push.letters import Letter
 from domain.content import EmailContent
 from domain.delivery import DeliveryStatus
@@ -50,6 +51,12 @@ class ScriptedChannels:
 
     async def send(self, channel: Channel, mode: Mode, slice_: Sequence[Outgoing]) -> list[Outcome]:
         return [await self._send_one(outgoing) for outgoing in slice_]
+
+    def room(self, channel: Channel) -> int:
+        return 1_000_000
+
+    def grace(self, channel: Channel, mode: Mode, outcome: Outcome) -> Grace:
+        return Grace()
 
     async def _send_one(self, outgoing: Outgoing) -> Outcome:
         self.calls.append((outgoing.id, time.time()))
@@ -138,12 +145,16 @@ class Stage:
 
     @asynccontextmanager
     async def worker(
-        self, slots: Mapping[Channel, int] | None = None, *, child: Sequence[str] = quarantine.CHILD
+        self,
+        slots: Mapping[Channel, int] | None = None,
+        *,
+        crew: Crew | None = None,
+        child: Sequence[str] = quarantine.CHILD,
     ) -> AsyncIterator[Worker]:
         """A worker at work; stopped in order at the end."""
         connection = await connect(self.amqp_url, "test worker")
         consumer = await Consumer.open(connection)
-        worker = Worker(self.crew(), consumer, slots=slots or {Channel.EMAIL: 8}, quarantine_child=child)
+        worker = Worker(crew or self.crew(), consumer, slots=slots or {Channel.EMAIL: 8}, quarantine_child=child)
         await worker.start()
         try:
             yield worker

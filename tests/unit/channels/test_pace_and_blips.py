@@ -94,6 +94,7 @@ async def test_a_throttled_pace_halves_what_was_used_and_recovers_with_good_answ
     time = Time()
     pace = Pace("fake", max_per_s=100.0, clock=time)
     for _ in range(40):
+        time.now_s += 0.01
         await pace.call(Scripted(SENT).answer)
 
     await pace.call(Scripted(Throttled(Reason.PROVIDER_THROTTLED)).answer)
@@ -108,8 +109,10 @@ async def test_a_throttled_pace_halves_what_was_used_and_recovers_with_good_answ
 
 
 async def test_many_throttled_answers_at_once_lower_the_pace_once() -> None:
-    pace = Pace("fake", max_per_s=100.0, clock=Time())
+    time = Time()
+    pace = Pace("fake", max_per_s=100.0, clock=time)
     for _ in range(40):
+        time.now_s += 0.01
         await pace.call(Scripted(SENT).answer)
 
     pace_after = []
@@ -138,10 +141,26 @@ async def test_a_wait_that_the_provider_named_holds_the_others_back_unsent() -> 
 async def test_a_short_wait_is_waited_and_a_longer_one_is_parked() -> None:
     pace = Pace("fake", max_per_s=5.0, clock=Time())
 
-    outcomes = [await pace.call(Scripted(SENT).answer) for _ in range(7)]
+    room = pace.room
+    outcomes = [await pace.call(Scripted(SENT).answer) for _ in range(3)]
 
-    assert outcomes[:6] == [SENT] * 6
-    assert isinstance(outcomes[6], NotSent)
+    assert outcomes[:2] == [SENT] * 2
+    assert isinstance(outcomes[2], NotSent)
+    assert (room, pace.room) == (2, 0)
+
+
+@pytest.mark.parametrize("max_per_s", [7.0, 100.0, 1000.0])
+async def test_after_a_pause_no_second_has_more_than_a_fifth_above_the_rate(max_per_s: float) -> None:
+    time = Time()
+    pace = Pace("fake", max_per_s=max_per_s, clock=time)
+    begun_s = []
+    for _ in range(int(3 * max_per_s)):
+        while not pace.room:
+            time.now_s += 0.001
+        begun_s.append(time.now_s + max(0.0, pace.reserve()))
+
+    for begin_s in begun_s:
+        assert sum(begin_s <= one < begin_s + 1 for one in begun_s) <= 1.2 * max_per_s + 1
 
 
 async def test_the_registry_answers_in_order_and_parks_while_the_breaker_is_open() -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from channels.budget import Grace
 from domain.lanes import DECLARED_LANES, Channel, Lane, Priority
 from plumbing.broker.topology import RETRY_LEVELS_S
 from workers.backoff import LONGEST_WISH_S, Rest, ladder, max_attempts, rest_after, rest_for
@@ -52,6 +53,32 @@ def test_both_levels_are_taken_so_that_what_failed_together_comes_back_apart() -
     taken = {rest_after(Lane(Channel.SMS, Priority.HIGH), 1, left_s=A_DAY_S, rng=rng) for _ in range(50)}
 
     assert taken == {Rest(2, "2s"), Rest(10, "10s")}
+
+
+@given(LANES, st.integers(1, 50), st.floats(20_000, 1e6), st.integers())
+def test_while_the_provider_fails_everybody_the_last_step_is_taken_again(
+    lane: Lane, attempt: int, left_s: float, seed: int
+) -> None:
+    rest = rest_after(lane, attempt, left_s=left_s, grace=Grace(is_patient=True), rng=Random(seed))
+
+    assert rest is not None
+    assert rest.level in ladder(lane)[min(attempt, len(ladder(lane))) - 1 :]
+
+
+@given(LANES, st.integers(1, 3), st.floats(0.01, 1e6), st.floats(1, A_DAY_S), st.integers())
+def test_who_is_put_off_rests_longer_in_postgresql_and_is_tried_once_more_before_expiry(
+    lane: Lane, attempt: int, put_off_s: float, left_s: float, seed: int
+) -> None:
+    usual = rest_after(lane, attempt, left_s=left_s, rng=Random(seed))
+    rest = rest_after(lane, attempt, left_s=left_s, grace=Grace(put_off_s), rng=Random(seed))
+
+    if usual is None:
+        assert rest is None
+    else:
+        assert rest is not None
+        assert rest.level is None
+        assert usual.wait_s <= rest.wait_s < left_s
+        assert rest.wait_s <= usual.wait_s + put_off_s
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from channels.base import Outcome, Sent
+from channels.budget import Grace
 from domain.delivery import DeliveryStatus
 from domain.errors import Ambiguous, CircuitOpen, NotSent, Permanent, RecipientGone, Throttled, Transient
 from domain.lanes import Channel, Priority
@@ -14,6 +15,7 @@ from domain.notification import Mode
 from domain.reasons import Reason
 from tracking.claim import Claimed
 from tracking.events import EventKind
+from workers.backoff import NO_GRACE
 from workers.endings import Attempt, Ending, conclude
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -49,9 +51,11 @@ def claimed(*, attempt: int = 1, left_s: float = 86_400) -> Claimed:
     )
 
 
-def ending(outcome: Outcome, *, may_repeat: bool = False, attempt: int = 1, left_s: float = 86_400) -> Ending:
+def ending(
+    outcome: Outcome, *, may_repeat: bool = False, attempt: int = 1, left_s: float = 86_400, grace: Grace = NO_GRACE
+) -> Ending:
     one = Attempt(claimed(attempt=attempt, left_s=left_s), outcome, NOW, 12.5)
-    return conclude(one, may_repeat=may_repeat, now=NOW, rng=Random(3))
+    return conclude(one, may_repeat=may_repeat, grace=grace, now=NOW, rng=Random(3))
 
 
 DOWN = Transient(Reason.PROVIDER_UNAVAILABLE, "451")
@@ -94,6 +98,26 @@ def test_the_last_step_of_the_ladder_and_an_early_expiry_exhaust_the_retries(att
     assert exhausted.finished.reason is Reason.RETRIES_EXHAUSTED
     assert exhausted.finished.answer == "provider_unavailable: 451"
     assert exhausted.is_dead_letter
+
+
+def test_who_may_still_wait_is_no_dead_letter_while_the_provider_fails_everybody() -> None:
+    patient = ending(DOWN, attempt=30, grace=Grace(is_patient=True))
+    expiring = ending(DOWN, attempt=30, left_s=9, grace=Grace(is_patient=True))
+
+    assert patient.finished is not None
+    assert patient.finished.status is DeliveryStatus.RESTING
+    assert expiring.is_dead_letter
+
+
+def test_who_is_put_off_is_kept_in_postgresql() -> None:
+    kept, usual = ending(DOWN, grace=Grace(put_off_s=33.0)), ending(DOWN)
+
+    assert kept.finished is not None
+    assert kept.rest is not None
+    assert (kept.rest.level, kept.finished.is_kept_here) == (None, True)
+    assert kept.finished.next_attempt_at == NOW + timedelta(seconds=kept.rest.wait_s)
+    assert usual.finished is not None
+    assert not usual.finished.is_kept_here
 
 
 def test_an_ambiguous_outcome_that_may_be_repeated_is_told_as_such_and_is_never_called_failed() -> None:
