@@ -23,8 +23,12 @@ from ops.demo.provider import Provider
 from ops.rest import CallFailed, Rest
 
 AGAIN_S = 0.1
+_LONGEST_AGAIN_S = 1.0
 _TIMEOUT_S = 10.0
 _AT_ONCE = 64
+_UNANSWERED = 128
+"""So many may wait for their answer: while nobody answers, no new ones are sent."""
+
 _AWAY_EVERY = 100
 """Who is away has room for a hundred: one push in so many goes there."""
 
@@ -54,7 +58,7 @@ class Load:
     answer_ms: list[float] = field(default_factory=list)
 
     async def send_all(self, wishes: Iterator[Wish], *, per_s: float, patience_s: float = 60.0) -> None:
-        """Send each at its time, whatever became of the others; returns when all were answered.
+        """Send each at its time, or as soon as others were answered; returns when all were.
 
         Whoever has no answer `patience_s` after the last was sent remains without one.
         """
@@ -69,6 +73,8 @@ class Load:
         async with client:
             for n, wish in enumerate(wishes):
                 await asyncio.sleep(begun_s + n / per_s - loop.time())
+                if len(asking) >= _UNANSWERED:
+                    await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
                 self.log.append(wish.promise)
                 wish.promise.asked_at = utc_now()
                 task = asyncio.create_task(self._keep_asking(client, wish))
@@ -110,7 +116,7 @@ class Load:
                 self.answer_ms.append((loop.time() - asked_s) * 1000)
                 self._take(promise, answer)
             if not promise.is_answered:
-                await asyncio.sleep(AGAIN_S)
+                await asyncio.sleep(min(_LONGEST_AGAIN_S, AGAIN_S * 2 ** min(promise.failures, 8)))
 
     async def _ask(self, client: httpx2.AsyncClient, wish: Wish) -> httpx2.Response:
         if wish.token is not None and self.provider is not None:
