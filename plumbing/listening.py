@@ -16,6 +16,9 @@ import structlog
 LOOK_EVERY_S = 2.0
 _ANYBODY = "SELECT EXISTS (SELECT FROM webhooks WHERE deleted_at IS NULL)"
 
+_SILENT = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+"""Nobody answers. The third is what asyncpg says of a connection that broke amid a statement that it prepared."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -40,7 +43,7 @@ class Listening:
         """Ask once. Where nobody answers, or the table is not there yet, it says yes: that is never wrong."""
         was_on = self.is_on
         self.is_on = True
-        with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        with contextlib.suppress(*_SILENT):
             self.is_on = bool(await pool.fetchval(_ANYBODY, timeout=LOOK_EVERY_S))
         if was_on != self.is_on:
             log.info("listening.changed", is_on=self.is_on)
