@@ -43,9 +43,8 @@ def summarise(
 
 def decisions_json(case: Case) -> bytes:
     """What explains this notification for ever, and rebuilds its first answer: gates and plan as JSON."""
-    gates = case.gates_json or gates_json(case.decisions)
     planned = [_delivery_document(each) for each in case.deliveries]
-    return _json.encode({"gates": msgspec.Raw(gates), "plan": planned})
+    return _json.encode({"gates": msgspec.Raw(case.gates_json), "plan": planned})
 
 
 def gates_json(decisions: Iterable[Decision]) -> bytes:

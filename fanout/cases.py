@@ -1,7 +1,7 @@
 """What travels through the gates: an item as the door hands it in, the case made of it, and the answer that leaves."""
 
 from asyncio import Future
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -120,8 +120,8 @@ class Case:
     """One item on its way through the gates: what is known of it so far, and what was decided.
 
     Each gate fills in what the later ones need: words the category, message and channels, the recipient gate the
-    recipient, verdicts the times and decisions, the plan the deliveries. `gates_json` are the decisions as they are
-    kept, where they were encoded already; whoever adds a decision forgets it.
+    recipient, verdicts the times, decisions and fates, the plan the deliveries. `gates_json` are the decisions as they
+    are kept.
     """
 
     item: Item
@@ -133,9 +133,9 @@ class Case:
     recipient: KnownRecipient = field(init=False)
     expires_at: datetime = field(init=False)
     recheck_at: datetime | None = None
-    decisions: list[Decision] = field(default_factory=list)
-    gates_json: bytes | None = None
-    fates: dict[Channel, Fate] = field(default_factory=dict)
+    decisions: tuple[Decision, ...] = ()
+    gates_json: bytes = b"[]"
+    fates: Mapping[Channel, Fate] = field(init=False)
     deliveries: list[PlannedDelivery] = field(default_factory=list)
     duplicate_of: UUID | None = None
     has_waited: bool = False

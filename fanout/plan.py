@@ -1,6 +1,6 @@
-"""Decisions x addresses and devices -> deliveries. Pure: what the gates said comes in, what will be sent comes out."""
+"""Fates x addresses and devices -> deliveries. Pure: what the gates said comes in, what will be sent comes out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from uuid import UUID
 
 from domain.decision import Decision, Gate, Verdict
@@ -8,15 +8,16 @@ from domain.delivery import DeliveryStatus
 from domain.ids import delivery_id
 from domain.lanes import Channel
 from domain.reasons import Reason
+from fanout.answers import gates_json
 from fanout.cases import Case, Fate, PlannedDelivery
 from preferences.model import KnownRecipient
 
 
 def plan(case: Case) -> None:
-    """Make the case's deliveries from its decisions: one for each channel's address or device, in order."""
+    """Make the case's deliveries from the fates of its channels: one for each channel's address or device, in order."""
     deliveries: list[PlannedDelivery] = []
     for channel in case.channels:
-        status, reason, until = case.fates.get(channel) or _decide(case, channel)
+        status, reason, until = case.fates[channel]
         for address in _addresses(case.recipient, channel):
             identifier = delivery_id(case.id, len(deliveries) + 1)
             deliveries.append(PlannedDelivery(identifier, channel, address, status, reason, until))
@@ -30,12 +31,9 @@ def _addresses(recipient: KnownRecipient, channel: Channel) -> tuple[UUID | None
     return (recipient.contacts.get(channel),)
 
 
-def _decide(case: Case, channel: Channel) -> Fate:
-    fate = case.fates[channel] = _fate([d for d in case.decisions if d.channel in (channel, None)])
-    return fate
-
-
-def _fate(spoken: Sequence[Decision]) -> Fate:
+def fate_of(channel: Channel, decisions: Iterable[Decision]) -> Fate:
+    """What becomes of a channel's deliveries, by the decisions on it and on the whole notification."""
+    spoken = [decision for decision in decisions if decision.channel in (channel, None)]
     refusal = next((d for d in spoken if d.verdict is Verdict.SUPPRESS), None)
     if refusal is not None:
         return Fate(DeliveryStatus.SUPPRESSED, refusal.reason)
@@ -49,8 +47,8 @@ def _fate(spoken: Sequence[Decision]) -> Fate:
 def mark_duplicate(case: Case, first: UUID) -> None:
     """Suppress what the case would have sent, because `first` holds its dedupe window."""
     case.duplicate_of = first
-    case.gates_json = None
-    case.decisions.append(Decision.suppress(Gate.DEDUPE, Reason.DUPLICATE, duplicate_of=str(first)))
+    case.decisions = (*case.decisions[:-1], Decision.suppress(Gate.DEDUPE, Reason.DUPLICATE, duplicate_of=str(first)))
+    case.gates_json = gates_json(case.decisions)
     case.deliveries = [
         each
         if each.status is DeliveryStatus.SUPPRESSED

@@ -7,7 +7,6 @@ from uuid import UUID
 
 import asyncpg
 
-from domain.decision import Decision, Gate
 from domain.ids import uuid_of
 from domain.notification import Mode
 from fanout.cases import Case
@@ -27,29 +26,23 @@ async def pass_dedupe(conn: asyncpg.Connection, cases: Sequence[Case]) -> None:
 
 
 def find_rivals(cases: Iterable[Case]) -> Rivals:
-    """Those that wish for a window; the others have passed."""
+    """Those that wish for a window and would be sent; the others have passed."""
     rivals: defaultdict[UUID, list[Case]] = defaultdict(list)
     for case in cases:
-        if not wishes_window(case):
-            continue
-        case.gates_json = None
-        if would_send(case):
+        if wishes_window(case) and would_send(case):
             rivals[_dedupe_key(case)].append(case)
-        else:
-            case.decisions.append(Decision.passed(Gate.DEDUPE, asked=False))
     return rivals
 
 
 def windows_of(rivals: Rivals) -> list[once.Window]:
     """The windows to be opened: one for each key, in the name of its first."""
-    return [once.Window(key, group[0].id, _window_s(group[0])) for key, group in rivals.items()]
+    return [once.Window(key, group[0].id, group[0].category.dedupe_window_s) for key, group in rivals.items()]
 
 
 def settle(rivals: Rivals, held: Mapping[UUID, UUID]) -> None:
-    """Decide for all of them; `held` are the windows that somebody else's notification holds."""
+    """Decide for all of them; `held` are the windows that somebody else's notification holds. Each was judged in the
+    hope for its window, so only those without one hear of it."""
     for key, group in rivals.items():
-        if key not in held:
-            group[0].decisions.append(Decision.passed(Gate.DEDUPE, window_s=_window_s(group[0])))
         for case in group if key in held else group[1:]:
             mark_duplicate(case, held.get(key, group[0].id))
 
@@ -69,7 +62,3 @@ def window_key(tenant_id: UUID, mode: Mode, whom: UUID, category: str, dedupe_ke
 def _whom(case: Case) -> UUID:
     """Whose window it is: a device that was named has one of its own."""
     return case.recipient.devices[0] if case.request.to.names_device else identity(case.recipient)
-
-
-def _window_s(case: Case) -> int:
-    return case.category.dedupe_window_s

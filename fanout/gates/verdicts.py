@@ -1,15 +1,17 @@
 """The gates that speak of one channel each: address, category, consent, user limit, schedule, quiet hours. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from domain.clock import rfc3339
 from domain.decision import Decision, Gate, Verdict
+from domain.delivery import DeliveryStatus
 from domain.lanes import Channel, Priority
 from domain.reasons import Reason
 from fanout.answers import gates_json
 from fanout.cases import Case, Fate, Item
+from fanout.plan import fate_of
 from plumbing.limiter import Answer
 from preferences import rules
 from preferences.model import Category, Kind
@@ -25,13 +27,13 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class _Judgement:
-    """What the gates say of every case that is alike, and what the first of them has made of it since."""
+    """What the gates say of every case that is alike."""
 
-    decisions: list[Decision]
+    decisions: tuple[Decision, ...]
     expires_at: datetime
     recheck_at: datetime | None
     gates_json: bytes
-    fates: dict[Channel, Fate]
+    fates: Mapping[Channel, Fate]
 
 
 class Judge:
@@ -44,7 +46,7 @@ class Judge:
     def __call__(self, case: Case, told: Told) -> None:
         """Keep what the gates before said of the whole request, and ask those that speak of one channel, for each.
 
-        Needs the case's category, channels and recipient; sets its decisions, expiry and recheck time.
+        Needs the case's category, channels and recipient; sets its decisions and fates, expiry and recheck time.
         """
         what = _what_matters(case, told)
         found = self._alike.get(what) if what is not None else None
@@ -52,7 +54,7 @@ class Judge:
             found = self._judge(case, told)
             if what is not None:
                 self._alike[what] = found
-        case.decisions = found.decisions.copy()
+        case.decisions = found.decisions
         case.expires_at, case.recheck_at = found.expires_at, found.recheck_at
         case.gates_json, case.fates = found.gates_json, found.fates
         case.duplicate_of = None
@@ -63,10 +65,17 @@ class Judge:
         case.expires_at = begin_at + timedelta(seconds=case.category.expires_in_s if wished_s is None else wished_s)
         recheck_at = rules.recheck_at(case.category, case.recipient, case.request.priority, now=begin_at)
         asked = (decision for channel in case.channels for decision in _about_one(case, channel, told, begin_at))
-        decisions = [*_about_all(case, told), *asked]
-        if not wishes_window(case):
-            decisions.append(Decision.passed(Gate.DEDUPE, asked=False))
-        return _Judgement(decisions, case.expires_at, recheck_at, gates_json(decisions), {})
+        spoken = [*_about_all(case, told), *asked]
+        fates = {channel: fate_of(channel, spoken) for channel in case.channels}
+        decisions = (*spoken, _hope_for_window(case, fates.values()))
+        return _Judgement(decisions, case.expires_at, recheck_at, gates_json(decisions), fates)
+
+
+def _hope_for_window(case: Case, fates: Iterable[Fate]) -> Decision:
+    """What the gate of duplicates says of nearly everybody; it takes it back where it was wrong."""
+    if wishes_window(case) and any(fate.status is not DeliveryStatus.SUPPRESSED for fate in fates):
+        return Decision.passed(Gate.DEDUPE, window_s=case.category.dedupe_window_s)
+    return Decision.passed(Gate.DEDUPE, asked=False)
 
 
 def wishes_window(case: Case) -> bool:
