@@ -23,7 +23,7 @@ from fanout.cases import Case, Item
 from fanout.gates import words
 from fanout.gates.dedupe import pass_dedupe
 from fanout.gates.idempotency import pass_idempotency
-from fanout.gates.recipient import Loaded, know_recipients
+from fanout.gates.recipient import Loaded, find_missing, know_recipients
 from fanout.gates.verdicts import Judge, Told
 from fanout.plan import plan
 from fanout.quick import enter_quickly, may_be_quick
@@ -59,7 +59,8 @@ class Intake:
 
 @dataclass(slots=True)
 class Batch:
-    """Cases that are committed together, and what was looked up for them."""
+    """Cases that are committed together, and what was looked up for them: recipients are `cached` as Redis or a
+    question before the transaction had them."""
 
     cases: list[Case]
     spent: limits.Spent
@@ -121,7 +122,7 @@ async def commit(
     nobody answered.
     """
     async with borrow(intake.pool) as conn:
-        committed = None if one_by_one else await _commit_quickly(conn, batch, now=now, inline=inline)
+        committed = None if one_by_one else await _commit_quickly(intake, conn, batch, now=now, inline=inline)
         if committed is None:
             async with conn.transaction():
                 step = enter_each if one_by_one else enter
@@ -134,14 +135,18 @@ async def commit(
 
 
 async def _commit_quickly(
-    conn: asyncpg.Connection, batch: Batch, *, now: datetime, inline: frozenset[Lane]
+    intake: Intake, conn: asyncpg.Connection, batch: Batch, *, now: datetime, inline: frozenset[Lane]
 ) -> Committed | None:
-    """None: nothing was written, because something is not cached or no longer so."""
-    if not may_be_quick(batch.cases, batch.cached):
+    """None: nothing was written, because somebody is not known, or something no longer as it was read."""
+    if not may_be_quick(batch.cases):
+        return None
+    found, loaded = await find_missing(conn, intake.seal, batch.cases, batch.cached)
+    batch.cached |= found
+    if any(case not in batch.cached for case in batch.cases):
         return None
     reach(Failpoint.ACCEPT_BEFORE_COMMIT)
     at_once = await enter_quickly(conn, batch.cases, batch.cached, batch.spent, now=now, inline=inline)
-    return None if at_once is None else Committed(batch.cases, at_once, [], [])
+    return None if at_once is None else Committed(batch.cases, at_once, [], [loaded])
 
 
 def count_expired(cases: Iterable[Case]) -> None:

@@ -1,4 +1,4 @@
-"""The quick way through accept, for batches that meet nobody: judged by what is cached, written by one statement.
+"""The quick way through accept, for batches that meet nobody: judged by what was read before, written by one statement.
 
 The statement itself sees whether that still holds (`tracking.quick`). When it does not, nothing was written, and
 `fanout.accept` goes the long way with the same cases: each gate there begins anew.
@@ -26,11 +26,9 @@ QUICK_BELOW = 64
 """Larger batches are cheaper by COPY, whose round trips they share."""
 
 
-def may_be_quick(cases: Collection[Case], cached: dict[Case, KnownRecipient]) -> bool:
-    """Whether everything is known that the quick way needs, and nothing says that it will fail."""
-    return 0 < len(cases) < QUICK_BELOW and all(
-        case in cached and not case.request.to.is_inline and not case.has_waited for case in cases
-    )
+def may_be_quick(cases: Collection[Case]) -> bool:
+    """Whether nothing says already that the quick way will fail."""
+    return 0 < len(cases) < QUICK_BELOW and not any(case.request.to.is_inline or case.has_waited for case in cases)
 
 
 async def enter_quickly(

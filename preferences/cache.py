@@ -76,13 +76,8 @@ def decode(blob: bytes) -> KnownRecipient | None:
 
 
 async def put(cache: Cache, tenant: UUID, known: Mapping[Recipient, KnownRecipient]) -> bool:
-    """Keep what was loaded; whether Redis took it. Strangers with two addresses have two versions and are not kept,
-    nor is a device that is gone."""
-    entries = {
-        key(tenant, recipient): entry
-        for recipient, entry in known.items()
-        if entry.user_id is not None or len(entry.contacts) + len(entry.devices) == 1
-    }
+    """Keep what was loaded; whether Redis took it. What has no one version is not kept."""
+    entries = {key(tenant, recipient): entry for recipient, entry in known.items() if entry.has_one_version}
     if not entries:
         return True
     args: list[object] = [TTL_S]

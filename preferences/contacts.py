@@ -157,12 +157,12 @@ def _is_news(given: Recipient, known: asyncpg.Record | None, keys: Mapping[tuple
 
 
 async def load(
-    conn: asyncpg.Connection, seal: Seal, tenant: UUID, recipients: Iterable[Recipient]
+    conn: asyncpg.Connection, seal: Seal, tenant: UUID, recipients: Iterable[Recipient], *, is_read_only: bool = False
 ) -> dict[Recipient, KnownRecipient]:
     """What is known of each recipient of `tenant` now; users that do not exist are not in the answer.
 
-    Addresses without a user become contacts of their own; devices that do not exist are not in the answer either.
-    At most one statement for users, three for addresses and two for devices.
+    Addresses without a user become contacts of their own; when it `is_read_only`, unknown ones are not in the answer.
+    Nor are devices that do not exist. At most one statement for users, three for addresses and two for devices.
     """
     wanted = set(recipients)
     users = [each for each in wanted if each.user is not None]
@@ -174,7 +174,7 @@ async def load(
         by_name = {row["external_id"]: _known_user(row) for row in rows}
         found |= {each: by_name[each.user] for each in users if each.user in by_name}
     if alone:
-        found |= await _load_alone(conn, seal, tenant, alone)
+        found |= await _load_alone(conn, seal, tenant, alone, is_read_only=is_read_only)
     if named:
         owned = await devices.named(conn, seal, tenant, named)
         by_id = await _of_devices(conn, tenant, owned.values())
@@ -204,7 +204,7 @@ async def _of_devices(conn: asyncpg.Connection, tenant: UUID, owned: Iterable[Ow
 
 
 async def _load_alone(
-    conn: asyncpg.Connection, seal: Seal, tenant: UUID, recipients: Sequence[Recipient]
+    conn: asyncpg.Connection, seal: Seal, tenant: UUID, recipients: Sequence[Recipient], *, is_read_only: bool
 ) -> dict[Recipient, KnownRecipient]:
     keys = {
         each: {channel: seal.address_key(tenant, channel, address) for channel, address in addresses(each)}
@@ -217,12 +217,13 @@ async def _load_alone(
     }
     rows = await conn.fetch(_ALONE_BY_ADDRESS, tenant, list(wanted))
     missing = sorted(wanted.keys() - {row["address_key"] for row in rows})
-    if missing:
+    if missing and not is_read_only:
         codes, texts = [wanted[key][0].code for key in missing], [wanted[key][1] for key in missing]
         await conn.execute(_ADD_ALONE, tenant, [uuid7() for _ in missing], codes, texts, missing)
         rows = await conn.fetch(_ALONE_BY_ADDRESS, tenant, list(wanted))
     by_key = {row["address_key"]: row for row in rows}
-    return {each: _known_addresses([by_key[key] for key in keys[each].values()], each) for each in recipients}
+    complete = [each for each in recipients if by_key.keys() >= set(keys[each].values())]
+    return {each: _known_addresses([by_key[key] for key in keys[each].values()], each) for each in complete}
 
 
 async def reload(conn: asyncpg.Connection, tenant: UUID, targets: Iterable[Target]) -> dict[Target, KnownRecipient]:

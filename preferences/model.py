@@ -160,6 +160,11 @@ class KnownRecipient:
     devices: tuple[UUID, ...] = ()
     foreign_devices: int = 0
 
+    @property
+    def has_one_version(self) -> bool:
+        """Whether `version` speaks for all of it: not of a stranger with two addresses, nor of a lost device."""
+        return self.user_id is not None or len(self.contacts) + len(self.devices) == 1
+
 
 def is_timezone(name: object) -> bool:
     """Whether this is the name of an IANA time zone."""

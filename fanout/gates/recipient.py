@@ -44,6 +44,23 @@ async def know_recipients(
     return [case for case in cases if case in known], fetched
 
 
+async def find_missing(
+    conn: asyncpg.Connection, seal: Seal, cases: Sequence[Case], cached: Mapping[Case, KnownRecipient]
+) -> tuple[dict[Case, KnownRecipient], Loaded]:
+    """What is known of recipients that are not cached, and the same by tenant; one question for the users of a tenant.
+
+    Writes nothing: who would have to be written first is missing, as is who has no one version to be compared later.
+    """
+    found: dict[Case, KnownRecipient] = {}
+    fetched: Loaded = {}
+    for tenant_id, members in _by_tenant([case for case in cases if case not in cached]).items():
+        recipients = [case.request.to for case in members]
+        loaded = await contacts.load(conn, seal, tenant_id, recipients, is_read_only=True)
+        fetched[tenant_id] = {to: known for to, known in loaded.items() if known.has_one_version}
+        found |= {case: known for case in members if (known := fetched[tenant_id].get(case.request.to)) is not None}
+    return found, fetched
+
+
 async def _still_current(conn: asyncpg.Connection, cached: Mapping[Case, KnownRecipient]) -> dict[Case, KnownRecipient]:
     """Those cached recipients whose version is still that of PostgreSQL, asked in one statement."""
     trusted = {case: known for case, known in cached.items() if not case.request.to.is_inline}

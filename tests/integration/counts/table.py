@@ -20,6 +20,7 @@ MOST = {
     "one to a user and an address": Cost(6, 2, 1),
     "one to an address alone": Cost(2, 1, 1),
     "one push to a user's device": Cost(2, 1, 1),
+    "one push to a user who is not cached": Cost(3, 2, 1),
     "one push to a device": Cost(2, 1, 1),
     "one with an Idempotency-Key": Cost(2, 1, 1),
     "fifteen at once": Cost(2, 1, 1),

@@ -76,6 +76,22 @@ async def test_one_push_to_a_users_device(tapped_servers: Tapped, user: Recipien
     await count_sending("one push to a user's device", tapped_servers, lambda batcher, _: batcher.submit(item))
 
 
+async def test_one_push_to_a_user_who_is_not_cached(
+    tapped_servers: Tapped, hot_pool: asyncpg.Pool, tenant: UUID
+) -> None:
+    app = await an_app(hot_pool, tenant)
+    for turn in range(TIMES):
+        await a_device(hot_pool, tenant, app, user=await a_user(hot_pool, tenant, f"cold-{turn}"))
+
+    await count_sending(
+        "one push to a user who is not cached",
+        tapped_servers,
+        lambda batcher, turn: batcher.submit(
+            an_item(a_sender(tenant), to=Recipient(user=f"cold-{turn}"), channels=PUSH)
+        ),
+    )
+
+
 async def test_one_push_to_a_device(tapped_servers: Tapped, hot_pool: asyncpg.Pool, tenant: UUID) -> None:
     device = await a_device(hot_pool, tenant, await an_app(hot_pool, tenant))
     item = an_item(a_sender(tenant), to=Recipient(device_id=device), channels=PUSH)

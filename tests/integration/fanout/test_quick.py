@@ -21,6 +21,7 @@ from preferences import store
 from preferences.model import Preferences
 from preferences.store import Author
 from tests.builders import a_key, a_sender, an_item
+from tests.integration.devices import a_user
 from tests.integration.fanout.conftest import Published, count
 from tests.integration.fanout.processes import together
 
@@ -62,6 +63,38 @@ async def test_who_is_cached_is_accepted_by_one_statement(ran: tuple[Intake, lis
     assert len([each for each in statements if "INSERT INTO notifications" in each]) == 1
     assert [each for each in statements if "FROM idempotency" in each or each.startswith(("BEGIN", "COMMIT"))] == []
     await batcher.close()
+
+
+async def test_who_is_not_cached_is_asked_for_by_one_statement_more(
+    ran: tuple[Intake, list[str]], tenant: UUID
+) -> None:
+    intake, statements = ran
+    for n in range(3):
+        await a_user(intake.pool, tenant, f"cold-{n}")
+    sender, batcher = a_sender(tenant), Batcher(intake, Published())
+    batcher.open()
+
+    for _ in range(2):
+        await asyncio.gather(*(batcher.submit(an_item(sender, to=Recipient(user=f"cold-{n}"))) for n in range(3)))
+
+    await batcher.close()
+    assert [each for each in statements if each.startswith("BEGIN")] == []
+    assert len([each for each in statements if "INSERT INTO notifications" in each]) == 2
+    assert len([each for each in statements if "FROM preferences" in each or "JOIN preferences" in each]) == 1
+
+
+async def test_an_unknown_address_is_kept_with_its_notification_or_not_at_all(
+    ran: tuple[Intake, list[str]], tenant: UUID
+) -> None:
+    intake, statements = ran
+    case = a_case(an_item(a_sender(tenant)))
+    batch = await look_up(intake, [case])
+
+    await commit(intake, batch, now=utc_now(), inline=frozenset())
+
+    assert (await case.answer).status is NotificationStatus.ACCEPTED
+    begun = next(place for place, each in enumerate(statements) if each.startswith("BEGIN"))
+    assert [each for each in statements[:begun] if "INSERT" in each] == []
 
 
 async def test_an_opt_out_between_the_look_at_the_cache_and_the_statement_wins(
