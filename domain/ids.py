@@ -7,6 +7,7 @@ month of notifications is an id range that a partition can hold.
 
 import os
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import NewType
 from uuid import UUID, SafeUUID
@@ -33,9 +34,16 @@ def notification_id(unix_ms: int | None = None) -> NotificationId:
     return NotificationId(uuid_of(_fresh(unix_ms) & ~_LOW_16))
 
 
-def _fresh(unix_ms: int | None) -> int:
+def notification_ids(count: int, unix_ms: int) -> Iterator[NotificationId]:
+    """So many of them for one moment; the kernel is asked once for their random bits."""
+    noise = os.urandom(10 * count)
+    for start in range(0, len(noise), 10):
+        yield NotificationId(uuid_of(_fresh(unix_ms, noise[start : start + 10]) & ~_LOW_16))
+
+
+def _fresh(unix_ms: int | None, random: bytes | None = None) -> int:
     moment = time.time_ns() // 1_000_000 if unix_ms is None else unix_ms
-    noise = int.from_bytes(os.urandom(10), "big")
+    noise = int.from_bytes(random or os.urandom(10), "big")
     return moment << 80 | _VERSION_7 | (noise >> 68) << 64 | _VARIANT | noise & 0x3FFF_FFFF_FFFF_FFFF
 
 

@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 
 from domain.errors import Fault, RequestRefused, Unavailable
-from domain.ids import notification_id
+from domain.ids import notification_ids
 from domain.lanes import Lane
 from domain.notification import NotificationRequest
 from fanout.accept import Batch, Intake, count_expired, enter, enter_each, look_up
@@ -43,13 +43,10 @@ async def accept_bulk(
     Raises RequestRefused for the request as a whole (the key was used for another, or a twin is running), or
     Unavailable; nothing is kept then.
     """
-    loop = asyncio.get_running_loop()
-    now_ms = int(now.timestamp() * 1000)
+    loop, now_ms = asyncio.get_running_loop(), int(now.timestamp() * 1000)
     entries: list[Case | RequestRefused] = [
-        each
-        if isinstance(each, RequestRefused)
-        else Case(Item(sender, each), notification_id(now_ms), loop.create_future())
-        for each in requests
+        each if isinstance(each, RequestRefused) else Case(Item(sender, each), identifier, loop.create_future())
+        for each, identifier in zip(requests, notification_ids(len(requests), now_ms), strict=True)
     ]
     batch = await look_up(intake, [entry for entry in entries if isinstance(entry, Case)])
     is_kept = False
@@ -140,7 +137,7 @@ async def _answered_before(conn: asyncpg.Connection, key: IdempotencyKey) -> byt
 def _keep(results: Sequence[Result]) -> bytes:
     """The answer in brief: ids of the accepted, refusals as they are."""
     brief: list[Any] = [
-        str(result.id)
+        result.id
         if isinstance(result, Accepted)
         else [result.reason, result.detail, result.status, [[fault.pointer, fault.detail] for fault in result.faults]]
         for result in results

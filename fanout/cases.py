@@ -127,6 +127,8 @@ class Case:
     item: Item
     id: NotificationId
     answer: Future[Accepted]
+    request: NotificationRequest = field(init=False)
+    tenant_id: UUID = field(init=False)
     category: Category = field(init=False)
     message: Message | None = None
     channels: tuple[Channel, ...] = ()
@@ -140,13 +142,9 @@ class Case:
     duplicate_of: UUID | None = None
     has_waited: bool = False
 
-    @property
-    def request(self) -> NotificationRequest:
-        return self.item.request
-
-    @property
-    def tenant_id(self) -> UUID:
-        return self.item.sender.tenant_id
+    def __post_init__(self) -> None:  # each gate asks for these several times
+        self.request = self.item.request
+        self.tenant_id = self.item.sender.tenant_id
 
     def refuse(self, refusal: BaseException) -> None:
         """End this case with an error; the others of its batch go on."""

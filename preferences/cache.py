@@ -37,7 +37,9 @@ def key(tenant: UUID, recipient: Recipient, *, slot: str | None = None) -> str:
 
     `slot` is that tag as it is written, for who asks for many.
     """
-    digest = blake2b(repr(_named(recipient)).encode(), digest_size=16, key=tenant.bytes).hexdigest()
+    user = recipient.user
+    named = repr(_named(recipient)) if user is None else f"('u', {user!r})"  # the same words, at half the price
+    digest = blake2b(named.encode(), digest_size=16, key=tenant.bytes).hexdigest()
     return f"{slot or slot_of(tenant)}:known:{digest}"
 
 
@@ -47,8 +49,7 @@ def slot_of(tenant: UUID) -> str:
 
 
 def _named(recipient: Recipient) -> tuple[str | None, ...]:
-    if recipient.user is not None:
-        return "u", recipient.user
+    """Who is meant, where it is no user."""
     if recipient.device_id is not None:
         return "d", recipient.device_id.hex
     if recipient.device_token is not None:

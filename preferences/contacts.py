@@ -73,10 +73,12 @@ ON CONFLICT (user_id, channel) WHERE user_id IS NOT NULL DO UPDATE SET address =
   address_key = excluded.address_key, version = c.version + 1, updated_at = now()
 WHERE c.address_key <> excluded.address_key
 """
-_VERSIONS = """
-SELECT u.id, u.version FROM unnest($1::uuid[]) k(id) JOIN users u ON u.id = k.id
-UNION ALL SELECT c.id, c.version FROM unnest($2::uuid[]) k(id) JOIN contacts c ON c.id = k.id
-UNION ALL SELECT v.id, v.version FROM unnest($2::uuid[]) k(id) JOIN devices v ON v.id = k.id
+_STALE = """
+SELECT k.id FROM unnest($1::uuid[], $2::bigint[]) k(id, version) LEFT JOIN users u ON u.id = k.id
+WHERE u.version IS DISTINCT FROM k.version
+UNION ALL SELECT k.id FROM unnest($3::uuid[], $4::bigint[]) k(id, version)
+LEFT JOIN contacts c ON c.id = k.id LEFT JOIN devices v ON v.id = k.id
+WHERE coalesce(v.version, c.version) IS DISTINCT FROM k.version
 """
 
 Target = tuple[UUID | None, UUID | None]
@@ -246,10 +248,12 @@ async def reload(conn: asyncpg.Connection, tenant: UUID, targets: Iterable[Targe
     return {target: known for target, known in found.items() if known is not None}
 
 
-async def versions(conn: asyncpg.Connection, user_ids: Sequence[UUID], alone: Sequence[UUID]) -> dict[UUID, int]:
-    """The versions now of these users, and of contacts and devices without one; those that are gone are missing."""
-    rows = await conn.fetch(_VERSIONS, user_ids, alone)
-    return {row["id"]: row["version"] for row in rows}
+async def stale(
+    conn: asyncpg.Connection, users: Sequence[tuple[UUID, int]], alone: Sequence[tuple[UUID, int]]
+) -> set[UUID]:
+    """Those of these users, and of contacts and devices without one, that no longer have that version, or are gone."""
+    columns = [column for pairs in (users, alone) for column in (zip(*pairs, strict=True) if pairs else ([], []))]
+    return {row["id"] for row in await conn.fetch(_STALE, *columns)}
 
 
 def _known_user(row: asyncpg.Record, *, most_devices: int | None = MAX_DEVICES) -> KnownRecipient:

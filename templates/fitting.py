@@ -18,11 +18,10 @@ def check(message: Message, channels: Iterable[Channel], data: Mapping[str, Any]
 
     A needed value that is null counts as missing. What lies deeper than the schema says, only rendering can know.
     """
-    needed = {name for channel in channels for name in message.variables(channel) if data.get(name) is None}
-    missing = {f"/data/{_escape(name)}": f"{name} is missing: {message.name} needs it" for name in sorted(needed)}
-    if not missing and message.quick_yes is not None and message.quick_yes(data):
+    needed = [name for channel in channels for name in message.variables(channel) if data.get(name) is None]
+    if not needed and message.quick_yes is not None and message.quick_yes(data):
         return []
-    faults = dict(missing)
+    faults = {f"/data/{_escape(name)}": f"{name} is missing: {message.name} needs it" for name in sorted(needed)}
     for error in islice(message.validator.iter_errors(data), MAX_FAULTS) if message.validator is not None else ():
         for pointer, detail in _pointed(error):
             faults.setdefault(pointer, detail)

@@ -15,8 +15,11 @@ SELECT u.place FROM unnest($1::bigint[]) WITH ORDINALITY u(half, place) WHERE pg
 _KNOWN = """
 SELECT key, fingerprint, notification_id, answer FROM idempotency WHERE key = ANY($1::uuid[]) AND expires_at > now()
 """
-_OPEN_WINDOWS = columns.open_windows(1)
-_HOLDERS = "SELECT key, notification_id FROM dedupe WHERE key = ANY($1::uuid[])"
+_OPEN_WINDOWS = f"WITH won AS ({columns.open_windows(1)}) SELECT count(*) FROM won"  # noqa: S608  # only our own words
+_LOST = """
+SELECT h.key, h.notification_id FROM unnest($1::uuid[], $2::uuid[]) k(key, notification_id)
+JOIN dedupe h ON h.key = k.key WHERE h.notification_id <> k.notification_id
+"""
 _HELD = "SELECT key, notification_id FROM dedupe WHERE key = ANY($1::uuid[]) AND expires_at > now()"
 _FORGET_KEYS = """
 DELETE FROM idempotency WHERE ctid = ANY(ARRAY(
@@ -72,12 +75,12 @@ async def open_windows(conn: asyncpg.Connection, windows: Sequence[Window]) -> d
     Each key once (ValueError otherwise: fold equal ones first). Keys are taken in order, so that batches of several
     processes wait for each other but never deadlock; the wait ends with the other's transaction.
     """
-    keys, *rest = of_windows(windows)
+    keys, ids, lengths = of_windows(windows)
     if len(set(keys)) != len(keys):
         raise ValueError("a dedupe key stands twice in one batch")
-    won = await conn.fetch(_OPEN_WINDOWS, keys, *rest)
-    lost = sorted(set(keys) - {row["key"] for row in won})
-    return {row["key"]: row["notification_id"] for row in await conn.fetch(_HOLDERS, lost)} if lost else {}
+    if await conn.fetchval(_OPEN_WINDOWS, keys, ids, lengths) == len(keys):  # nearly always
+        return {}
+    return {row["key"]: row["notification_id"] for row in await conn.fetch(_LOST, keys, ids)}
 
 
 async def holders(conn: asyncpg.Connection, keys: Iterable[UUID]) -> dict[UUID, UUID]:
@@ -85,11 +88,14 @@ async def holders(conn: asyncpg.Connection, keys: Iterable[UUID]) -> dict[UUID, 
     return {row["key"]: row["notification_id"] for row in await conn.fetch(_HELD, sorted(set(keys)))}
 
 
-def of_windows(windows: Iterable[Window]) -> tuple[list[UUID], list[UUID], list[timedelta]]:
-    """Windows as the arrays of one statement, by key."""
-    ordered = sorted(windows, key=lambda window: window.key)
-    lengths = [timedelta(seconds=window.window_s) for window in ordered]
-    return [window.key for window in ordered], [window.notification_id for window in ordered], lengths
+def of_windows(windows: Sequence[Window]) -> tuple[list[UUID], list[UUID], list[timedelta]]:
+    """Windows as the arrays of one statement, which takes them in order."""
+    lengths = {length: timedelta(seconds=length) for length in {window.window_s for window in windows}}
+    return (
+        [window.key for window in windows],
+        [window.notification_id for window in windows],
+        [lengths[window.window_s] for window in windows],
+    )
 
 
 async def forget_expired(conn: asyncpg.Connection, *, limit: int = 10_000) -> int:

@@ -35,7 +35,8 @@ async def know_recipients(
         missing = list(dict.fromkeys(case.request.to for case in members if case not in known))
         if missing:
             loaded = fetched[tenant_id] = await contacts.load(conn, seal, tenant_id, missing)
-            known |= {case: loaded[case.request.to] for case in members if case.request.to in loaded}
+            missed = [case for case in members if case not in known]
+            known |= {case: one for case in missed if (one := loaded.get(case.request.to)) is not None}
     for case in cases:
         if case in known:
             case.recipient = known[case]
@@ -66,10 +67,12 @@ async def _still_current(conn: asyncpg.Connection, cached: Mapping[Case, KnownRe
     trusted = {case: known for case, known in cached.items() if not case.request.to.is_inline}
     if not trusted:
         return {}
-    users = [known.user_id for known in trusted.values() if known.user_id is not None]
-    alone = [identity(known) for known in trusted.values() if known.user_id is None]
-    versions = await contacts.versions(conn, users, alone)
-    return {case: known for case, known in trusted.items() if versions.get(identity(known)) == known.version}
+    users = [(known.user_id, known.version) for known in trusted.values() if known.user_id is not None]
+    alone = [(identity(known), known.version) for known in trusted.values() if known.user_id is None]
+    stale = await contacts.stale(conn, users, alone)
+    if not stale:  # nearly always
+        return trusted
+    return {case: known for case, known in trusted.items() if identity(known) not in stale}
 
 
 def _unknown(to: Recipient) -> RequestRefused:

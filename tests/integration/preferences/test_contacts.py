@@ -133,18 +133,20 @@ async def test_any_number_of_recipients_takes_the_same_few_statements(
     assert len(found) == 2 * count
 
 
-async def test_versions_of_users_and_contacts_come_in_one_answer_without_those_that_are_gone(
+async def test_those_that_changed_or_are_gone_come_in_one_answer(
     hot_pool: asyncpg.Pool, seal: Seal, tenant: UUID, ada: Recipient
 ) -> None:
     user = await known(hot_pool, seal, tenant, ada)
     alone = await known(hot_pool, seal, tenant, Recipient(phone="+33612345670"))
     assert user.user_id is not None
-    contact = alone.contacts[Channel.SMS]
+    contact, gone, gone_too = alone.contacts[Channel.SMS], uuid4(), uuid4()
 
     async with hot_pool.acquire() as conn:
-        versions = await contacts.versions(conn, [user.user_id, uuid4()], [contact, uuid4()])
+        current = await contacts.stale(conn, [(user.user_id, 1)], [(contact, 1)])
+        older = await contacts.stale(conn, [(user.user_id, 0), (gone, 1)], [(contact, 2), (gone_too, 1)])
 
-    assert versions == {user.user_id: 1, contact: 1}
+    assert current == set()
+    assert older == {user.user_id, gone, contact, gone_too}
 
 
 async def test_recipients_of_deliveries_are_known_again_by_their_ids(
@@ -185,7 +187,7 @@ async def test_who_has_which_devices_is_found_by_index(hot_pool: asyncpg.Pool, t
     statements = (
         (contacts._USERS_BY_NAME, (tenant, ["ada"])),
         (contacts._USERS_BY_ID, (tenant, [tenant])),
-        (contacts._VERSIONS, ([tenant], [tenant])),
+        (contacts._STALE, ([tenant], [1], [tenant], [1])),
         (devices._NAMED, (tenant, [tenant], [b"x" * 32])),
     )
 
