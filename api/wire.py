@@ -6,6 +6,7 @@ Where it is missing (other servers, tests without one), everything goes the ordi
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import ref
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
@@ -18,8 +19,12 @@ _FRAMING = (b"connection", b"transfer-encoding")
 
 
 def offer(cycle: RequestResponseCycle) -> None:
-    """Let the application use `cycle` itself."""
-    cycle.scope["extensions"] = {EXTENSION: cycle}  # type: ignore[dict-item]  # it wants dictionaries; this extension is ours
+    """Let the application use `cycle` itself.
+
+    Weakly: it holds its scope. As a ring, all that belongs to a request would be left to the garbage collector, which
+    then stopped every other request for tens of milliseconds.
+    """
+    cycle.scope["extensions"] = {EXTENSION: ref(cycle)}  # type: ignore[dict-item]  # it wants dictionaries; this is ours
 
 
 def has_arrived(scope: Mapping[str, Any]) -> bool:
@@ -57,4 +62,5 @@ def write_at_once(scope: Mapping[str, Any], status: int, headers: Headers, body:
 
 def _of(scope: Mapping[str, Any]) -> RequestResponseCycle | None:
     extensions = scope.get("extensions")
-    return None if extensions is None else extensions.get(EXTENSION)
+    offered = None if extensions is None else extensions.get(EXTENSION)
+    return None if offered is None else offered()
