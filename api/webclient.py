@@ -17,6 +17,9 @@ _TYPES = {
     "index.html": "text/html",
     "page.js": "text/javascript",
     "carillon.js": "text/javascript",
+    "memory.js": "text/javascript",
+    "pauses.js": "text/javascript",
+    "registering.js": "text/javascript",
     "style.css": "text/css",
     "icon.svg": "image/svg+xml",
 }

@@ -1,11 +1,18 @@
 /**
  * Carillon's web client: registers a device, holds its connection to a gateway and acknowledges what was shown.
- * For browsers and for Node 20 and later (give it a WebSocket there). No dependencies; the protocol: docs/gateway.md.
+ * For browsers and for Node 20 and later (give it a WebSocket there). It needs memory.js, pauses.js and registering.js
+ * beside it, and nothing else; the protocol: docs/gateway.md.
  *
  *     const device = new Carillon({ appKey, bundleId, apiUrl, show: (notification) => { … } });
  *     device.addEventListener("state", ({ detail }) => console.log(detail.name));
  *     await device.connect();
  */
+
+import { Memory, parsed } from "./memory.js";
+import { SILENT, isFinal, pauseS, retryAfterS } from "./pauses.js";
+import { register } from "./registering.js";
+
+export { NotRegistered } from "./registering.js";
 
 /** What a device says of a notification: `show` returned, its payload could not be read, `show` threw. */
 export const Code = Object.freeze({ DELIVERED: 100, NOT_DECODABLE: 101, NOT_SHOWN: 102 });
@@ -13,41 +20,11 @@ export const Code = Object.freeze({ DELIVERED: 100, NOT_DECODABLE: 101, NOT_SHOW
 /** To be thrown by `show` for a payload that it cannot read. */
 export class NotDecodable extends Error {}
 
-/** A registration that was refused. `status`: of HTTP; `reason`: the label of the problem document. */
-export class NotRegistered extends Error {
-  constructor(status, { reason = "unknown", detail = `HTTP ${status}` } = {}) {
-    super(detail);
-    Object.assign(this, { name: "NotRegistered", status, reason });
-  }
-}
-
 export const KEPT_IDS = 1000; // of notifications that were here already
 const GREETED_WITHIN_S = 15; // from opening the socket to the gateway's hello
-const FIRST_PAUSE_S = 4;
-const SHORTEST_PAUSE_S = 1;
-const LONGEST_PAUSE_S = 60;
-const LONGEST_RETRY_AFTER_S = 3600;
 const GATHER_MS = 20; // acknowledgements of so long go into one frame
 const MAX_IDS = 500; // in one frame
-const SILENT = 4408;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-
-/** Full jitter: a random pause in seconds, of at least 1 and at most 4, 8, 16, 32, then 60. */
-export function pauseS(failures, random = Math.random) {
-  const longest = Math.min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** failures);
-  return SHORTEST_PAUSE_S + random() * (longest - SHORTEST_PAUSE_S);
-}
-
-/** Whether a close code means that trying again would not help: all 44xx, except for one who was only silent. */
-export function isFinal(code) {
-  return code >= 4400 && code <= 4499 && code !== SILENT;
-}
-
-/** What a close reason asks to wait, in seconds, or null: `{"retry_after_s": 7.5}`. */
-export function retryAfterS(reason) {
-  const seconds = parsed(reason)?.retry_after_s;
-  return Number.isFinite(seconds) && seconds >= 0 ? Math.min(seconds, LONGEST_RETRY_AFTER_S) : null;
-}
 
 /**
  * One device of one app. Events, each with a `detail`:
@@ -105,17 +82,8 @@ export class Carillon extends EventTarget {
 
   /** Register this device, or the same one again. `facts`: platform, device_info, region, user. NotRegistered. */
   async register(facts = {}) {
-    const { apiUrl, appKey, bundleId, fetch } = this.#options;
     const token = this.#facts.token ?? undefined;
-    const answer = await fetch.call(globalThis, `${apiUrl}/api/v1/devices/register`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${appKey}`, "content-type": "application/json" },
-      body: JSON.stringify({ app_bundle_id: bundleId, platform: "web", ...facts, token }),
-      credentials: "omit",
-      referrerPolicy: "no-referrer",
-    });
-    const told = await answer.json().catch(() => undefined);
-    if (!answer.ok) throw new NotRegistered(answer.status, told);
+    const told = await register(this.#options, { ...facts, token });
     this.#know({ token: told.token ?? token, deviceId: told.device_id, gateways: told.gateways });
     return told.device_id;
   }
@@ -321,44 +289,5 @@ export class Carillon extends EventTarget {
 
   #tell(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
-  }
-}
-
-/** Values by name, as JSON in a storage; in memory only where there is none, or where it refuses. */
-class Memory {
-  #prefix;
-  #storage;
-
-  constructor(prefix, storage) {
-    this.#prefix = prefix;
-    try {
-      this.#storage = storage ?? globalThis.localStorage;
-    } catch {
-      this.#storage = undefined; // a browser that was told to keep nothing
-    }
-  }
-
-  read(name) {
-    return parsed(this.#storage?.getItem(this.#prefix + name));
-  }
-
-  write(name, value) {
-    try {
-      this.#storage?.setItem(this.#prefix + name, JSON.stringify(value));
-    } catch {
-      // full or refused: all goes on, only a reload will not know
-    }
-  }
-
-  clear(...names) {
-    for (const name of names) this.#storage?.removeItem(this.#prefix + name);
-  }
-}
-
-function parsed(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

@@ -10,6 +10,9 @@ from tests.integration.api.doors import Door
 FILES = {
     "/client/": "text/html; charset=utf-8",
     "/client/carillon.js": "text/javascript; charset=utf-8",
+    "/client/memory.js": "text/javascript; charset=utf-8",
+    "/client/pauses.js": "text/javascript; charset=utf-8",
+    "/client/registering.js": "text/javascript; charset=utf-8",
     "/client/page.js": "text/javascript; charset=utf-8",
     "/client/style.css": "text/css; charset=utf-8",
     "/client/icon.svg": "image/svg+xml",

@@ -11,8 +11,11 @@ from playwright.async_api import BrowserContext, Page
 from api.webclient import FOLDER
 
 TOKEN = "5f" * 32
+CLIENT = ("/carillon.js", "/memory.js", "/pauses.js", "/registering.js")
 _APP = """
 import * as client from "/carillon.js";
+import { pauseS } from "/pauses.js";
+window.pauseS = pauseS;
 window.client = client;
 window.states = [];
 window.shown = [];
@@ -96,8 +99,8 @@ class AppPage:
             return 200, "text/html", _HTML.encode()
         if path == "/app.js":
             return 200, "text/javascript", _APP.encode()
-        if path == "/carillon.js":
-            return 200, "text/javascript", (FOLDER / "carillon.js").read_bytes()
+        if path in CLIENT:
+            return 200, "text/javascript", (FOLDER / path[1:]).read_bytes()
         if path == "/api/v1/devices/register":
             self.registrations.append({"headers": headers, "body": json.loads(body)})
             return self.registrar_status, "application/json", json.dumps(self.answer).encode()

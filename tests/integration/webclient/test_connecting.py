@@ -102,7 +102,7 @@ async def test_an_api_that_knows_no_gateway_yet_is_asked_again(app: AppPage, gat
 async def test_a_pause_is_random_between_one_second_and_sixty(app: AppPage) -> None:
     bounds = await app.page.evaluate(
         """() => [0, 1, 2, 3, 4, 5, 50].map((failures) => {
-             const pauses = Array.from({ length: 5000 }, () => client.pauseS(failures));
+             const pauses = Array.from({ length: 5000 }, () => pauseS(failures));
              return [Math.min(...pauses), Math.max(...pauses)];
            })"""
     )

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from api.webclient import FOLDER
+from tests.integration.webclient.pages import CLIENT
 from tests.integration.webclient.scripted import ScriptedGateway, notification, until
 
 _PROGRAM = """
 import { readFileSync, writeFileSync, existsSync } from "node:fs";
-import { Carillon } from "./carillon.mjs";
+import { Carillon } from "./carillon.js";
 const [gateway, file] = process.argv.slice(2);
 const kept = existsSync(file) ? JSON.parse(readFileSync(file)) : {};
 const keep = () => writeFileSync(file, JSON.stringify(kept));
@@ -32,7 +33,9 @@ await device.connect();
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A program beside a copy of the client."""
-    shutil.copy(FOLDER / "carillon.js", tmp_path / "carillon.mjs")
+    for name in CLIENT:
+        shutil.copy(FOLDER / name[1:], tmp_path)
+    (tmp_path / "package.json").write_text('{"type": "module"}')
     (tmp_path / "program.mjs").write_text(_PROGRAM)
     return tmp_path
 
