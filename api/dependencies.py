@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Protocol
+from uuid import UUID
 
 import asyncpg
 from fastapi import Depends, Request
@@ -24,6 +25,7 @@ from fanout.cases import Accepted, BulkAccepted, Case, IdempotencyKey, Item, Sen
 from plumbing.cache import Cache
 from plumbing.health import Check
 from plumbing.outside import Outside
+from plumbing.reading import TenantReads
 from plumbing.secrets import Box, Seal
 from plumbing.settings import Settings
 from preferences.categories import Categories
@@ -95,6 +97,12 @@ class House:
     queue_depth: QueueDepth = _unknown_depth
     clock: Clock = utc_now
     body_limits: BodyLimits = field(default_factory=BodyLimits)
+    is_walled: bool = True
+    """Whether PostgreSQL itself keeps tenants apart where a route reads."""
+
+    def reads(self, tenant: UUID) -> TenantReads:
+        """What a route that only reads borrows from: it is shown what is this tenant's."""
+        return TenantReads(self.read_pool, tenant, engine=self.engine, is_walled=self.is_walled)
 
 
 def house_of(request: Request) -> House:

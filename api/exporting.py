@@ -63,7 +63,7 @@ class Subject:
 
 async def find(house: House, tenant: UUID, external_id: str) -> Subject | None:
     """The user to be exported, or None. Unavailable."""
-    user = await users.get_user(house.hot_pool, tenant, external_id)
+    user = await users.get_user(house.reads(tenant), tenant, external_id)
     return Subject(tenant, user) if user is not None else None
 
 
@@ -113,7 +113,7 @@ async def _letters(house: House, subject: Subject) -> AsyncIterator[Sequence[Doc
 async def _dossier(house: House, subject: Subject) -> AsyncIterator[dossier.Page]:
     after: UUID | None = FIRST
     while after is not None:
-        page = await dossier.page(house.engine, subject.user.id, after=after, limit=PAGE)
+        page = await dossier.page(house.reads(subject.tenant_id), subject.user.id, after=after, limit=PAGE)
         yield page
         after = page.last
 
@@ -131,7 +131,7 @@ async def _pages(house: House, statement: str, subject: Subject) -> AsyncIterato
 
 async def _rows(house: House, statement: str, subject: Subject, **facts: Any) -> Sequence[RowMapping]:
     with postgres_errors():
-        async with house.engine.connect() as conn:
+        async with house.reads(subject.tenant_id).connect() as conn:
             return (await conn.execute(text(statement), {"user": subject.user.id, **facts})).mappings().all()
 
 

@@ -38,9 +38,10 @@ def mark_of(cursor: str | None) -> Mark | None:
 async def in_full(house: House, letter: Letter, *, is_revealed: bool) -> told.LetterInFull:
     """A letter with everything that is known of it. Raises Unavailable."""
     words, explained = None, None
+    reads = house.reads(letter.tenant_id)
     if letter.delivery_id is not None:
-        explained = await history.explain(house.read_pool, letter.tenant_id, notification_of(letter.delivery_id))
-    async with borrow(house.hot_pool) as conn:
+        explained = await history.explain(reads, letter.tenant_id, notification_of(letter.delivery_id))
+    async with borrow(reads) as conn:
         if letter.delivery_id is not None:
             words = await listing.words_of(conn, letter.delivery_id, notification_of(letter.delivery_id))
         edits = await edits_of(conn, letter.tenant_id, letter.id)

@@ -43,10 +43,10 @@ async def look_back(
     """
     now = await _known_now(house, key, user)
     assert now.user_id is not None  # noqa: S101  # recipients that are users have an id
-    found = await around(house.read_pool, key.tenant_id, now.user_id, template, at=at, window=window)
+    found = await around(house.reads(key.tenant_id), key.tenant_id, now.user_id, template, at=at, window=window)
     if message is None and not found.within:
         return None
-    async with borrow(house.hot_pool) as conn:
+    async with borrow(house.reads(key.tenant_id)) as conn:
         category = message.category if message is not None else None
         then = await known_then(conn, key.tenant_id, now, at, category=category)
     unknown = list(then.unknown)
@@ -68,7 +68,7 @@ async def look_back(
 
 async def _known_now(house: House, key: Key, user: str) -> KnownRecipient:
     recipient = Recipient(user=user)
-    async with borrow(house.hot_pool) as conn:
+    async with borrow(house.reads(key.tenant_id)) as conn:
         known = (await load(conn, house.seal, key.tenant_id, [recipient])).get(recipient)
         if known is not None:
             return known

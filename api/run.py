@@ -3,6 +3,9 @@
 from contextlib import AsyncExitStack
 from functools import partial
 
+import asyncpg
+import structlog
+
 from api.accepting import open_accepting
 from api.app import create_app
 from api.auth import Keys, app_finder, finder
@@ -18,10 +21,13 @@ from migrations.state import need_current_schema
 from plumbing.database import borrow, open_engine, open_read_pool
 from plumbing.health import Check
 from plumbing.outside import Outside
+from plumbing.reading import is_walled
 from plumbing.resources import Resources, open_resources
 from plumbing.role import need_connection, need_redis, settle, stop_by_signal, tell_ready
 from plumbing.secrets import Box
 from plumbing.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 
 async def run(settings: Settings) -> None:
@@ -63,6 +69,7 @@ async def open_house(resources: Resources, stack: AsyncExitStack) -> House:
         hot_pool=pool,
         read_pool=read_pool,
         engine=engine,
+        is_walled=await _look_at_wall(pool),
         cache=cache,
         categories=intake.categories,
         catalog=intake.catalog,
@@ -81,3 +88,11 @@ async def open_house(resources: Resources, stack: AsyncExitStack) -> House:
             "rabbitmq": Check(partial(need_connection, accepting.publisher), is_required=False),
         },
     )
+
+
+async def _look_at_wall(pool: asyncpg.Pool) -> bool:
+    async with borrow(pool) as conn:
+        stands = await is_walled(conn)
+    if not stands:
+        log.warning("reading.unwalled", see="carillon doctor")
+    return stands

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.clock import utc_now
 from domain.errors import Misconfigured, Unavailable
+from migrations.walls import raise_walls
 from plumbing.database import open_engine, postgres_errors
 from plumbing.partitions import ensure_partitions
 
@@ -20,8 +21,9 @@ _WAIT_FOR_ANOTHER = "60s"
 _WAIT_FOR_A_TABLE = "2s"
 
 
-async def upgrade(url: str) -> None:
-    """Bring the database at `url` to the newest schema and make the partitions of the coming months.
+async def upgrade(url: str) -> bool:
+    """Bring the database at `url` to the newest schema, make the partitions of the coming months, and wall tenants off;
+    False where that last could not be done, because no role may be made there.
 
     All in one transaction, under an advisory lock: two at once wait for each other, and the second finds nothing to do.
     Raises Unavailable when a table stays locked (nothing has changed then), Misconfigured when the schema is newer than
@@ -35,6 +37,7 @@ async def upgrade(url: str) -> None:
                 await conn.run_sync(_to, "head")
                 raw = await conn.get_raw_connection()
                 await ensure_partitions(_driver(raw), utc_now())
+                return await raise_walls(_driver(raw))
     except Unavailable as error:
         raise Unavailable("PostgreSQL", f"the schema is as it was before, try again: {error}") from error
     finally:

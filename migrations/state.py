@@ -26,6 +26,16 @@ async def schema_is_current(conn: asyncpg.Connection) -> bool:
 
 
 async def need_current_schema(conn: asyncpg.Connection) -> None:
-    """Misconfigured, with what to do, unless the schema is that of this program."""
+    """Misconfigured, with what to do, unless the schema is that of this program and this account sees all of it."""
     if not await schema_is_current(conn):
         raise Misconfigured("the database has another schema than this program: run `carillon migrate` first")
+    await need_all_rows(conn)
+
+
+async def need_all_rows(conn: asyncpg.Connection) -> None:
+    """Misconfigured where row security hides rows from this account, which would do its work without seeing any."""
+    if await conn.fetchval("SELECT row_security_active('deliveries')"):
+        raise Misconfigured(
+            "the account of CARILLON_DATABASE_URL does not own the tables, and row security hides their rows from it:"
+            " use the account that ran `carillon migrate`, or make it a member of that one"
+        )

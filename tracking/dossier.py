@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import ARRAY, Uuid, bindparam, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.delivery import DeliveryStatus
 from domain.ids import delivery_range, notification_of
@@ -16,6 +16,7 @@ from domain.lanes import Channel, Priority
 from domain.notification import Mode, derive_status
 from domain.reasons import Reason
 from plumbing.database import postgres_errors
+from plumbing.reading import Connects
 from plumbing.tables import notifications
 from tracking.events import EventKind
 
@@ -49,7 +50,7 @@ class Page:
     last: UUID | None
 
 
-async def page(engine: AsyncEngine, user_id: UUID, *, after: UUID, limit: int) -> Page:
+async def page(engine: Connects, user_id: UUID, *, after: UUID, limit: int) -> Page:
     """At most `limit` notifications of a user, oldest first, from after an id on. Unavailable."""
     table = notifications.c
     wanted = select(notifications).where(table.user_id == user_id, table.id > after).order_by(table.id).limit(limit)

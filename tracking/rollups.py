@@ -13,13 +13,13 @@ from uuid import UUID
 
 import asyncpg
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.delivery import DeliveryStatus
 from domain.ids import first_id_at
 from domain.lanes import Channel
 from domain.notification import Mode
 from plumbing.database import postgres_errors
+from plumbing.reading import Connects
 from plumbing.tables import delivery_counts
 
 _LOCK = 0x6361_7271
@@ -76,7 +76,7 @@ async def refresh(conn: asyncpg.Connection, moment: datetime) -> None:
 
 
 async def stats(
-    engine: AsyncEngine, tenant_id: UUID, since: datetime, group_by: Sequence[GroupBy] = (), *, mode: Mode = Mode.LIVE
+    engine: Connects, tenant_id: UUID, since: datetime, group_by: Sequence[GroupBy] = (), *, mode: Mode = Mode.LIVE
 ) -> Stats:
     """Deliveries of this tenant in the hours from `since` on, by status and `group_by`. Raises Unavailable."""
     table = delivery_counts.c

@@ -40,7 +40,7 @@ async def put(house: TheHouse, key: AdminKey, bundle_id: BundleInPath, asked: Ap
 @ROUTER.get("", summary="Apps by bundle id")
 async def list_all(house: TheHouse, key: Reader, asked: Annotated[AppQuery, Query()]) -> AppPage:
     """A page of this tenant's."""
-    found = await list_apps(house.hot_pool, key.tenant_id, limit=asked.limit + 1, after=asked.cursor or "")
+    found = await list_apps(house.reads(key.tenant_id), key.tenant_id, limit=asked.limit + 1, after=asked.cursor or "")
     shown = found[: asked.limit]
     return AppPage(
         items=[_told(app) for app in shown], next_cursor=shown[-1].bundle_id if len(found) > asked.limit else None
@@ -75,7 +75,7 @@ async def app_of(house: House, tenant: UUID, bundle_id: str) -> App:
 
 async def _now(house: House, tenant: UUID, bundle_id: str) -> App:
     """The tenant's app as it stands: another process may have written it just now."""
-    app = await find_app(house.hot_pool, tenant, bundle_id)
+    app = await find_app(house.reads(tenant), tenant, bundle_id)
     if app is None:
         raise not_found("app")
     return app

@@ -70,7 +70,7 @@ async def publish(
 async def list_broadcasts(house: TheHouse, key: Reader, asked: Annotated[BroadcastQuery, Query()]) -> BroadcastPage:
     """A page of this tenant's, of one topic or of all."""
     found = await broadcasts.list_page(
-        house.hot_pool, key.tenant_id, topic=asked.topic, below=asked.cursor, limit=asked.limit + 1
+        house.reads(key.tenant_id), key.tenant_id, topic=asked.topic, below=asked.cursor, limit=asked.limit + 1
     )
     shown = [BroadcastInList.model_validate(each) for each in found[: asked.limit]]
     return BroadcastPage(items=shown, next_cursor=str(shown[-1].id) if len(found) > asked.limit else None)
@@ -79,7 +79,7 @@ async def list_broadcasts(house: TheHouse, key: Reader, asked: Annotated[Broadca
 @ROUTER.get("/broadcasts/{broadcast_id}", summary="One broadcast, and where its deliveries stand")
 async def get_broadcast(house: TheHouse, key: Reader, broadcast_id: UUID) -> BroadcastTold:
     """404 for what does not exist, or is somebody else's."""
-    return await _told(house, await broadcasts.get(house.hot_pool, key.tenant_id, broadcast_id))
+    return await _told(house, await broadcasts.get(house.reads(key.tenant_id), key.tenant_id, broadcast_id))
 
 
 @ROUTER.delete("/broadcasts/{broadcast_id}", summary="Stop a broadcast")
@@ -94,7 +94,7 @@ async def _told(house: House, broadcast: Broadcast | None) -> BroadcastTold:
         raise not_found("broadcast")
     counts = None
     if broadcast.planned <= MAX_COUNTED:
-        async with borrow(house.hot_pool) as conn:
+        async with borrow(house.reads(broadcast.tenant_id)) as conn:
             counts = await campaigns.counts(conn, broadcast.id)
     shown = BroadcastInList.model_validate(broadcast).model_dump()
     return BroadcastTold.model_validate({**shown, "deliveries": counts})

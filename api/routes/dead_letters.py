@@ -41,7 +41,7 @@ async def list_letters(house: TheHouse, key: Reader, asked: Annotated[told.Lette
         state=asked.state,
     )
     found = await listing.list_page(
-        house.hot_pool, key.tenant_id, chosen, limit=asked.limit + 1, after=mark_of(asked.cursor)
+        house.reads(key.tenant_id), key.tenant_id, chosen, limit=asked.limit + 1, after=mark_of(asked.cursor)
     )
     shown = found[: asked.limit]
     return told.LetterPage(
@@ -56,7 +56,7 @@ async def list_clusters(
 ) -> told.ClustersTold:
     """One cluster: channel, provider, error without its numbers and addresses, template version."""
     chosen = Chosen(channel=asked.channel, reason=asked.reason, since=asked.since, until=asked.until, state=asked.state)
-    found = await listing.clusters(house.hot_pool, key.tenant_id, chosen)
+    found = await listing.clusters(house.reads(key.tenant_id), key.tenant_id, chosen)
     return told.ClustersTold.model_validate({"items": found})
 
 
@@ -67,7 +67,7 @@ async def get_letter(
     """People's data is masked; `reveal=true` shows it, needs the scope `ops` and is noted in the letter's trail."""
     if asked.reveal and Scope.OPS not in key.scopes:
         raise RequestRefused("scope_missing", f"to reveal people's data this API key lacks the scope {Scope.OPS}", 403)
-    letter = await listing.get(house.hot_pool, key.tenant_id, letter_id)
+    letter = await listing.get(house.reads(key.tenant_id), key.tenant_id, letter_id)
     if letter is None:
         raise letter_not_found(letter_id)
     if asked.reveal:

@@ -32,7 +32,9 @@ NoKey = Annotated[str | None, Header(alias="Idempotency-Key", include_in_schema=
 async def list_deliveries(house: TheHouse, key: Reader, asked: Annotated[told.DeliveryQuery, Query()]) -> Response:
     """A page of this tenant's: `?status=ambiguous` is what waits for a person."""
     filters = Filters(status=asked.status, channel=asked.channel, since=asked.since, until=asked.until)
-    page = await history.listing(house.read_pool, key.tenant_id, filters, limit=asked.limit, cursor=asked.cursor)
+    page = await history.listing(
+        house.reads(key.tenant_id), key.tenant_id, filters, limit=asked.limit, cursor=asked.cursor
+    )
     return in_json(
         deliveries_of(
             page, lambda one: asked.status in (None, one["status"]) and asked.channel in (None, one["channel"])

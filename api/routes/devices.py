@@ -37,7 +37,7 @@ ROUTER = router("/api/v1/devices", tag="devices")
 async def list_devices(house: TheHouse, key: Reader, asked: Annotated[DeviceQuery, Query()]) -> DevicePage:
     """A page, newest first; empty for a user whom nobody knows."""
     found = await devices.list_of_user(
-        house.hot_pool, key.tenant_id, asked.user, limit=asked.limit + 1, before=asked.cursor
+        house.reads(key.tenant_id), key.tenant_id, asked.user, limit=asked.limit + 1, before=asked.cursor
     )
     shown = found[: asked.limit]
     return DevicePage(
@@ -79,7 +79,9 @@ async def erase_device(house: TheHouse, key: UsersKey, device_id: UUID) -> Respo
 @ROUTER.get("/{device_id}/audit", summary="What happened to a device's token")
 async def get_audit(house: TheHouse, key: Reader, device_id: UUID, asked: Annotated[AuditQuery, Query()]) -> AuditPage:
     """Newest first, also of a device that is gone. 404 when this tenant never had one of that id."""
-    found = await audit.of_device(house.hot_pool, key.tenant_id, device_id, limit=asked.limit + 1, before=asked.cursor)
+    found = await audit.of_device(
+        house.reads(key.tenant_id), key.tenant_id, device_id, limit=asked.limit + 1, before=asked.cursor
+    )
     if not found and asked.cursor is None:
         raise not_found("device")
     shown = found[: asked.limit]
@@ -130,7 +132,7 @@ async def _erase(conn: asyncpg.Connection, *, key: Key, device_id: UUID) -> tupl
 
 
 async def _device(house: House, key: Key, device_id: UUID) -> Device:
-    found = await devices.get(house.hot_pool, key.tenant_id, device_id)
+    found = await devices.get(house.reads(key.tenant_id), key.tenant_id, device_id)
     if found is None:
         raise not_found("device")
     return found

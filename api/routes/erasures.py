@@ -18,7 +18,7 @@ async def list_erasures(house: TheHouse, key: Reader, asked: Annotated[ErasureQu
     past held nothing of the person any more, `closed_at` when it was looked at for the last time."""
     subject = house.seal.subject_key(key.tenant_id, asked.user) if asked.user is not None else None
     found = await erasures.list_page(
-        house.hot_pool, key.tenant_id, limit=asked.limit + 1, below=asked.cursor, subject_key=subject
+        house.reads(key.tenant_id), key.tenant_id, limit=asked.limit + 1, below=asked.cursor, subject_key=subject
     )
     shown = [ErasureTold.model_validate(each) for each in found[: asked.limit]]
     return ErasurePage(items=shown, next_cursor=str(shown[-1].id) if len(found) > asked.limit else None)

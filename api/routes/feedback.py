@@ -18,7 +18,7 @@ ROUTER = router("/api/v1/feedback", tag="devices")
 async def read_feedback(house: TheHouse, key: Reader, asked: Annotated[FeedbackQuery, Query()]) -> FeedbackPage:
     """A page from behind `cursor` on, of one app or of all. Keep the last item's `cursor` to go on another day."""
     found = await feedback.page(
-        house.hot_pool,
+        house.reads(key.tenant_id),
         key.tenant_id,
         limit=asked.limit + 1,
         after=_place(asked.cursor) if asked.cursor is not None else None,

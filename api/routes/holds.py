@@ -34,7 +34,7 @@ NoKey = Annotated[str | None, Header(alias="Idempotency-Key", include_in_schema=
 async def list_holds(house: TheHouse, key: OpsKey, asked: Annotated[told.HoldQuery, Query()]) -> told.HoldPage:
     """Open holds unless `state` says otherwise, each with what is set aside under it."""
     is_open = {"open": True, "released": False}.get(asked.state)
-    async with borrow(house.hot_pool) as conn:
+    async with borrow(house.reads(key.tenant_id)) as conn:
         found = await holds.list_page(
             conn, key.tenant_id, is_open=is_open, kind=asked.kind, limit=asked.limit + 1, below=asked.cursor
         )

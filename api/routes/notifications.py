@@ -38,7 +38,9 @@ async def list_notifications(house: TheHouse, key: Reader, asked: Annotated[told
         since=asked.since,
         until=asked.until,
     )
-    page = await history.listing(house.read_pool, key.tenant_id, filters, limit=asked.limit, cursor=asked.cursor)
+    page = await history.listing(
+        house.reads(key.tenant_id), key.tenant_id, filters, limit=asked.limit, cursor=asked.cursor
+    )
     return in_json(page)
 
 
@@ -48,7 +50,9 @@ async def count_notifications(
 ) -> told.StatsTold:
     """Deliveries by status and what else is asked for, as of the last roll-up; those of the key's mode."""
     since = asked.since or house.clock() - _STATS_REACH
-    found = await rollups.stats(house.engine, key.tenant_id, since, asked.group_by, mode=asked.mode or key.mode)
+    found = await rollups.stats(
+        house.reads(key.tenant_id), key.tenant_id, since, asked.group_by, mode=asked.mode or key.mode
+    )
     items = [{"group": told.count_group(c.group), "status": c.status, "count": c.count} for c in found.counts]
     return told.StatsTold.model_validate({"since": since, "as_of": found.as_of, "items": items})
 
@@ -60,13 +64,13 @@ async def count_notifications(
 )
 async def get_notification(house: TheHouse, key: Reader, notification_id: UUID) -> Response:
     """404 for what does not exist, or is somebody else's."""
-    return _found(await history.one(house.read_pool, key.tenant_id, notification_id))
+    return _found(await history.one(house.reads(key.tenant_id), key.tenant_id, notification_id))
 
 
 @ROUTER.get("/{notification_id}/status", summary="Where one notification stands", response_model=told.NotificationState)
 async def get_status(house: TheHouse, key: Reader, notification_id: UUID) -> Response:
     """The status alone, for those who ask often."""
-    return _found(await history.status(house.read_pool, key.tenant_id, notification_id))
+    return _found(await history.status(house.reads(key.tenant_id), key.tenant_id, notification_id))
 
 
 @ROUTER.get(
@@ -76,7 +80,7 @@ async def get_status(house: TheHouse, key: Reader, notification_id: UUID) -> Res
 )
 async def explain_notification(house: TheHouse, key: Reader, notification_id: UUID) -> Response:
     """Every gate's verdict with its inputs, and every event since."""
-    return _found(await history.explain(house.read_pool, key.tenant_id, notification_id))
+    return _found(await history.explain(house.reads(key.tenant_id), key.tenant_id, notification_id))
 
 
 def _found(view: View | None) -> Response:

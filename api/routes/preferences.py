@@ -24,7 +24,7 @@ Document = Annotated[dict[str, Any], Body()]
 @ROUTER.get("", summary="What a user allows", response_model=PreferencesDocument)
 async def get_preferences(house: TheHouse, key: Reader, user: UserInPath, response: Response) -> dict[str, Any]:
     """The document as it can be sent back; ETag is the version. 404 when there is no such user."""
-    return _told(await store.get(house.hot_pool, key.tenant_id, user), response)
+    return _told(await store.get(house.reads(key.tenant_id), key.tenant_id, user), response)
 
 
 @ROUTER.put("", summary="Replace what a user allows", response_model=PreferencesDocument)
@@ -54,9 +54,11 @@ async def list_changes(
 ) -> PreferenceHistory:
     """Every write, newest first, with who and by which way. 404 when there is no such user."""
     before = int(asked.cursor) if asked.cursor is not None else None
-    if await store.get(house.hot_pool, key.tenant_id, user) is None:
+    if await store.get(house.reads(key.tenant_id), key.tenant_id, user) is None:
         raise not_found("user")
-    changes = await store.history(house.hot_pool, key.tenant_id, user, limit=asked.limit + 1, before_version=before)
+    changes = await store.history(
+        house.reads(key.tenant_id), key.tenant_id, user, limit=asked.limit + 1, before_version=before
+    )
     more = len(changes) > asked.limit
     shown = changes[: asked.limit]
     return PreferenceHistory.model_validate({"items": shown, "next_cursor": str(shown[-1].version) if more else None})

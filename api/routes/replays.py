@@ -72,7 +72,7 @@ async def replay(
 @ROUTER.get("/replays", summary="Replays, newest first")
 async def list_replays(house: TheHouse, key: Reader, asked: Annotated[told.ReplayQuery, Query()]) -> told.ReplayPage:
     """A page of this tenant's."""
-    found = await runs.list_page(house.hot_pool, key.tenant_id, below=asked.cursor, limit=asked.limit + 1)
+    found = await runs.list_page(house.reads(key.tenant_id), key.tenant_id, below=asked.cursor, limit=asked.limit + 1)
     shown = [_told(run) for run in found[: asked.limit]]
     return told.ReplayPage(items=shown, next_cursor=str(shown[-1].id) if len(found) > asked.limit else None)
 
@@ -80,7 +80,7 @@ async def list_replays(house: TheHouse, key: Reader, asked: Annotated[told.Repla
 @ROUTER.get("/replays/{run_id}", summary="One replay, and how far it is")
 async def get_replay(house: TheHouse, key: Reader, run_id: UUID) -> told.ReplayTold:
     """404 for what does not exist, or is somebody else's."""
-    return _told(await runs.get(house.hot_pool, key.tenant_id, run_id))
+    return _told(await runs.get(house.reads(key.tenant_id), key.tenant_id, run_id))
 
 
 @ROUTER.delete("/replays/{run_id}", summary="Cancel a replay")

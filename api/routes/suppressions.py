@@ -27,7 +27,7 @@ async def list_suppressions(
 ) -> SuppressionPage:
     """A page of this tenant's; an address that was erased meanwhile is null."""
     found = await suppressions.list_page(
-        house.hot_pool, key.tenant_id, limit=asked.limit + 1, after=asked.cursor, channel=asked.channel
+        house.reads(key.tenant_id), key.tenant_id, limit=asked.limit + 1, after=asked.cursor, channel=asked.channel
     )
     more = len(found) > asked.limit
     shown = found[: asked.limit]

@@ -38,7 +38,9 @@ NoKey = Annotated[str | None, Header(alias="Idempotency-Key", include_in_schema=
 @ROUTER.get("/topics", summary="Topics by name")
 async def list_topics(house: TheHouse, key: Reader, asked: Annotated[TopicQuery, Query()]) -> TopicPage:
     """A page of this tenant's, with counts."""
-    found = await topics.list_page(house.hot_pool, key.tenant_id, limit=asked.limit + 1, after=asked.cursor or "")
+    found = await topics.list_page(
+        house.reads(key.tenant_id), key.tenant_id, limit=asked.limit + 1, after=asked.cursor or ""
+    )
     shown = found[: asked.limit]
     return TopicPage(
         items=[_told(each) for each in shown], next_cursor=shown[-1].name if len(found) > asked.limit else None
@@ -80,7 +82,7 @@ async def list_subscriptions(
     """A page by name. 404 when this tenant has no such device."""
     await _need_device(house, key.tenant_id, device_id)
     found = await topics.of_device(
-        house.hot_pool, key.tenant_id, device_id, limit=asked.limit + 1, after=asked.cursor or ""
+        house.reads(key.tenant_id), key.tenant_id, device_id, limit=asked.limit + 1, after=asked.cursor or ""
     )
     shown = found[: asked.limit]
     return SubscriptionPage(
@@ -143,14 +145,14 @@ async def _change(
 
 
 async def _topic(house: House, tenant: UUID, name: str) -> Topic:
-    found = await topics.get(house.hot_pool, tenant, name)
+    found = await topics.get(house.reads(tenant), tenant, name)
     if found is None:
         raise not_found("topic")
     return found
 
 
 async def _need_device(house: House, tenant: UUID, device_id: UUID) -> None:
-    if await devices.get(house.hot_pool, tenant, device_id) is None:
+    if await devices.get(house.reads(tenant), tenant, device_id) is None:
         raise not_found("device")
 
 

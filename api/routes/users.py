@@ -48,7 +48,7 @@ async def put_user(house: TheHouse, key: UsersKey, user: UserInPath, asked: User
 @ROUTER.get("/{user}", summary="One user")
 async def get_user(house: TheHouse, key: Reader, user: UserInPath) -> UserTold:
     """404 when there is none of that id."""
-    found = await users.get_user(house.hot_pool, key.tenant_id, user)
+    found = await users.get_user(house.reads(key.tenant_id), key.tenant_id, user)
     if found is None:
         raise not_found("user")
     return _told(found)

@@ -61,7 +61,7 @@ async def add(house: TheHouse, key: AdminKey, asked: WebhookAsked, idempotency_k
 @ROUTER.get("", summary="Webhooks, oldest first")
 async def list_all(house: TheHouse, key: Reader, asked: Annotated[WebhookQuery, Query()]) -> WebhookPage:
     """A page of this tenant's."""
-    found = await endpoints.page(house.hot_pool, key.tenant_id, limit=asked.limit + 1, after=asked.cursor)
+    found = await endpoints.page(house.reads(key.tenant_id), key.tenant_id, limit=asked.limit + 1, after=asked.cursor)
     shown = found[: asked.limit]
     more = len(found) > asked.limit
     return WebhookPage(items=[_told(one) for one in shown], next_cursor=str(shown[-1].id) if more else None)
@@ -120,7 +120,7 @@ async def attempts(
 ) -> WebhookAttemptPage:
     """Kept for 30 days, with the first 500 characters of each answer."""
     await _his(house, key.tenant_id, webhook_id)
-    found = await replaying.attempts(house.hot_pool, webhook_id, limit=asked.limit + 1, before=asked.cursor)
+    found = await replaying.attempts(house.reads(key.tenant_id), webhook_id, limit=asked.limit + 1, before=asked.cursor)
     shown = found[: asked.limit]
     more = len(found) > asked.limit
     return WebhookAttemptPage(items=[_line(one) for one in shown], next_cursor=str(shown[-1].id) if more else None)
@@ -167,7 +167,7 @@ async def _need_public(house: House, url: str) -> None:
 
 
 async def _his(house: House, tenant: UUID, webhook: UUID) -> Webhook:
-    return _found(await endpoints.get(house.hot_pool, tenant, webhook))
+    return _found(await endpoints.get(house.reads(tenant), tenant, webhook))
 
 
 def _found(webhook: Webhook | None) -> Webhook:

@@ -10,6 +10,7 @@ from ops.doctor.clocks import judge_clock
 from ops.doctor.findings import Finding, bad, graded, ok, warn
 from ops.doctor.patient import Patient
 from plumbing.partitions import partition_name
+from plumbing.reading import READER, is_walled
 
 OLDEST, OLDEST_KEPT = 14, 15
 """Before the first nothing was tried; before the second its makers do not mend it much longer."""
@@ -132,11 +133,25 @@ async def _held_back(conn: asyncpg.Connection) -> AsyncIterator[Finding]:
     )
 
 
+async def _walls(conn: asyncpg.Connection) -> Finding:
+    name = "postgres.tenants"
+    if await conn.fetchval("SELECT row_security_active('deliveries')"):
+        words = "row security hides the tables from this account, which does not own them"
+        return bad(name, words, "use the account that ran `carillon migrate`, or make this one a member of it")
+    if not await is_walled(conn):
+        words = f"no row security where the API reads: tenants are kept apart by its statements alone ({READER})"
+        advice = f"as an account that may: CREATE ROLE {READER} NOLOGIN; GRANT {READER} TO {{ours}}; `carillon migrate`"
+        ours = await conn.fetchval("SELECT quote_ident(current_user)")
+        return warn(name, words, f"{advice.format(ours=ours)}; restart the API")
+    return ok(name, "kept apart by row security where the API reads")
+
+
 async def _schema(patient: Patient, conn: asyncpg.Connection) -> AsyncIterator[Finding]:
     if not await schema_is_current(conn):
         yield bad("postgres.schema", f"is not that of this program ({head()})", "run `carillon migrate`")
         return
     yield ok("postgres.schema", head())
+    yield await _walls(conn)
     now = patient.clock()
     missing = [name for table in TABLES if not await conn.fetchval(_TABLE, (name := partition_name(table, now)))]
     later = now.replace(day=28) + timedelta(days=5)

@@ -102,7 +102,7 @@ class KeyRing:
 
 
 def make_house(batcher: Submits, ring: KeyRing, **changes: Any) -> House:
-    """A house of fakes; `changes` put real rooms in."""
+    """A house of fakes; `changes` put real rooms in. Who is given one pool reads from it too."""
     house = House(
         settings=Settings(_env_file=None),
         keys=Keys(ring.find),
@@ -125,7 +125,7 @@ def make_house(batcher: Submits, ring: KeyRing, **changes: Any) -> House:
         nodes=UNREACHED,
         body_limits=BodyLimits(timeout_s=0.5),
     )
-    return replace(house, **changes)
+    return replace(house, **({"read_pool": changes.get("hot_pool", UNREACHED)} | changes))
 
 
 @dataclass(frozen=True)
