@@ -98,7 +98,9 @@ async def play(asked: Asked) -> Verdict:
                 f"{hands.count(Harm.KILL)} kills fell, {len(load.log):,} requests were answered; waiting for ends"
             )
             history = await _conclude(stage, hands, load, side, audience, verdict)
-            verdict.note(Finding.EXPLAIN, await differences(rest, history, random.Random(asked.seed)))
+            verdict.note(
+                Finding.EXPLAIN, await differences(rest, stage.run.database_url, history, random.Random(asked.seed))
+            )
         _judge(verdict, history, stage, load, hands, size)
         verdict.figures["took_s"] = round(time.monotonic() - began_s, 1)
         if not verdict.is_good:
