@@ -7,16 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from domain.delivery import OPEN
+from domain.clock import utc_now
+from domain.lanes import Channel
+from ops.chaos.checker import check, duplicates
+from ops.chaos.history import Promise
+from ops.chaos.load import Load, Wish
+from ops.chaos.reading import read_history, settle
 from ops.stack.accounts import data_folder
 from ops.stack.choice import find_real, prepare
 from ops.stack.database import create_database, drop_database, sibling_url
 from ops.stack.guardian import is_alive
 from ops.stack.parts import Part, Way
 from ops.stack.server import Server
-from tests.journey.ledgers import compare, settle
 from tests.journey.running import Up
-from tests.journey.sends import Sends
 
 REQUESTS = 600
 PER_S = 100.0
@@ -73,26 +76,29 @@ async def test_a_server_restarted_under_load_costs_nothing_that_was_accepted(
     part: Part, server: Server, platform: Up
 ) -> None:
     run = await asyncio.to_thread(platform.await_healthy)
-    sends = Sends(run["api_url"], run["api_key"])
-    requests = [
-        {"to": {"email": f"ok+{n}@example.com"}, "content": {"title": f"No. {n}", "body": "Nothing is lost."}}
-        for n in range(REQUESTS)
-    ]
+    load = Load(run["api_url"], run["api_key"])
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(sends.send_all(requests, per_s=PER_S, name=str(part)))
+        group.create_task(load.send_all(_wishes(str(part)), per_s=PER_S))
         group.create_task(_restart(server))
-    statuses = await settle(run["database_url"], within_s=RECOVERY_S)
-    verdict = await compare(run["database_url"], Path(run["simulated"]["ledger"]), set(sends.accepted.values()))
+    await settle(run["database_url"], within_s=RECOVERY_S)
+    ledger = Path(run["simulated"]["ledger"])
+    history = await read_history(run["database_url"], ledger=ledger, promises=load.log, devices={})
     pids = platform.run["pids"]
     await asyncio.to_thread(platform.stop)
 
-    assert (sends.refused, len(sends.accepted)) == ([], REQUESTS)
-    assert not any(statuses[status] for status in OPEN), (statuses, platform.said())
-    assert (verdict.lost, verdict.phantoms, verdict.unfounded) == ([], [], [])
-    assert verdict.duplicates <= SLOTS
+    assert (load.answered, check(history)) == (REQUESTS, {}), platform.said()
+    assert duplicates(history)[0] <= SLOTS
     assert {name: pids[name] for name in run["pids"]} == run["pids"], platform.said()
     assert [name for name, pid in pids.items() if is_alive(pid)] == []
+
+
+def _wishes(name: str) -> Iterator[Wish]:
+    for n in range(REQUESTS):
+        mark = f"{name}-{n}"
+        words = {"title": mark, "body": "Nothing is lost."}
+        promise = Promise(mark, Channel.EMAIL, utc_now())
+        yield Wish(promise, {"to": {"email": f"ok+{n}@example.com"}, "content": words})
 
 
 async def _restart(server: Server) -> None:

@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 
 from domain.clock import rfc3339, utc_now
-from domain.delivery import OPEN
+from ops.chaos.reading import settle
 from ops.simulated.ledger import LedgerReader
-from ops.stack.database import create_database, drop_database, sibling_url
+from ops.stack.database import connected, create_database, drop_database, sibling_url
 from ops.stack.postgres import find_postgres
-from tests.journey.ledgers import compare, settle
 from tests.journey.running import Up
 from tests.journey.sends import Sends
 
@@ -59,14 +58,15 @@ async def test_what_was_queued_in_a_backup_is_sent_again_and_what_had_ended_is_n
     second = Up.start(tmp_path / "new", tmp_path / "new.log", stack="auto", more={"CARILLON_DATABASE_URL": new})
     try:
         second.await_healthy()
-        statuses = await settle(new, within_s=WITHIN_S)
-        verdict = await compare(new, tmp_path / "new" / "ledger.jsonl", saved)
+        is_over, statuses = await settle(new, within_s=WITHIN_S)
+        async with connected(new) as conn:
+            known = {row["id"] for row in await conn.fetch("SELECT id FROM notifications")}
     finally:
         second.stop()
 
     again = LedgerReader.read(tmp_path / "new" / "ledger.jsonl").taken()
-    assert not any(statuses[status] for status in OPEN), second.said()
-    assert verdict.lost == []
+    assert is_over, (statuses, second.said())
+    assert saved <= known
     assert len(again) == QUEUED + LATER
     assert set(again.values()) == {1}
     assert not set(again) & ended
