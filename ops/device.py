@@ -79,8 +79,7 @@ class Device:
         self.connected.clear()
         if task is not None:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await asyncio.gather(task, return_exceptions=True)  # whoever cancels us meanwhile is heard
 
     async def come(self, within_s: float = 20.0) -> None:
         """Start and wait for hello; TimeoutError."""

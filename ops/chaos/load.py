@@ -71,19 +71,23 @@ class Load:
         )
         asking: set[asyncio.Task[None]] = set()
         async with client:
-            for n, wish in enumerate(wishes):
-                await asyncio.sleep(begun_s + n / per_s - loop.time())
-                if len(asking) >= _UNANSWERED:
-                    await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
-                self.log.append(wish.promise)
-                wish.promise.asked_at = utc_now()
-                task = asyncio.create_task(self._keep_asking(client, wish))
-                asking.add(task)
-                task.add_done_callback(asking.discard)
-            if asking:
-                _, late = await asyncio.wait(asking, timeout=patience_s)
+            try:
+                for n, wish in enumerate(wishes):
+                    await asyncio.sleep(begun_s + n / per_s - loop.time())
+                    if len(asking) >= _UNANSWERED:
+                        await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+                    self.log.append(wish.promise)
+                    wish.promise.asked_at = utc_now()
+                    task = asyncio.create_task(self._keep_asking(client, wish))
+                    asking.add(task)
+                    task.add_done_callback(asking.discard)
+                if asking:
+                    await asyncio.wait(asking, timeout=patience_s)
+            finally:
+                late = list(asking)
                 for task in late:
                     task.cancel()
+                await asyncio.gather(*late, return_exceptions=True)
 
     @property
     def answered(self) -> int:
