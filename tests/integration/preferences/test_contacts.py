@@ -195,3 +195,15 @@ async def test_who_has_which_devices_is_found_by_index(hot_pool: asyncpg.Pool, t
         plan = "\n".join(row[0] for row in await hot_pool.fetch(f"EXPLAIN {statement}", *arguments))
         assert "on devices" in plan
         assert "Seq Scan on devices" not in plan
+
+
+async def test_addresses_are_found_by_their_keys_where_postgresql_has_not_counted_them_yet(
+    hot_pool: asyncpg.Pool, tenant: UUID
+) -> None:
+    """A plan that is made while the table is young must not compare each row of it with each key."""
+    async with hot_pool.acquire() as conn, conn.transaction():
+        await conn.execute("CREATE TEMP TABLE contacts (LIKE public.contacts INCLUDING ALL) ON COMMIT DROP")
+        rows = await conn.fetch(f"EXPLAIN {contacts._ALONE_BY_ADDRESS}", tenant, [uuid7() for _ in range(300)])
+
+    plan = "\n".join(row[0] for row in rows)
+    assert "Index Cond: (address_key = ANY" in plan, plan
