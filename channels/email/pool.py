@@ -157,7 +157,7 @@ class SmtpPool:
             username=server.username,
             password=server.password,
             local_hostname=self._hello,
-            timeout=self._timeout_s,
+            timeout=None,  # the sender's own bounds the whole of it; one more for each answer is a tenth of the work
             use_tls=server.tls_at_once,
             start_tls=server.start_tls,
             tls_context=self._tls_context,
