@@ -28,12 +28,14 @@ class Slots:
 
     def __init__(self, slots: int) -> None:
         self.total = slots
+        self.ahead = 0
+        """Granted beyond them: so many will be free again before what is granted now can begin."""
         self.busy = dict.fromkeys(Priority, 0)
         self._credit = dict.fromkeys(Priority, 0)
 
     @property
     def free(self) -> int:
-        """Slots that nobody holds."""
+        """Slots that nobody holds; fewer than none where some are granted ahead."""
         return self.total - sum(self.busy.values())
 
     def grant(self, waiting: Mapping[Priority, int], *, at_most: int | None = None) -> dict[Priority, int]:
@@ -43,13 +45,16 @@ class Slots:
         and pays the sum. One that has no work, or stands at its cap, earns nothing.
         """
         granted: dict[Priority, int] = {}
-        most = self.free if at_most is None else min(self.free, at_most)
+        room = self.free + self.ahead
+        most = room if at_most is None else min(room, at_most)
         alone = [p for p, count in waiting.items() if count > 0 and self._has_room(p)]
         if len(alone) == 1:  # it would get every turn, and pay what it earns
             [chosen] = alone
-            count = min(most, waiting[chosen], cap(chosen, self.total) - self.busy[chosen])
+            count = min(most, waiting[chosen], cap(chosen, self.total + self.ahead) - self.busy[chosen])
+            if count <= 0:
+                return {}
             self.busy[chosen] += count
-            return {chosen: count} if count > 0 else {}
+            return {chosen: count}
         for _ in range(most):
             able = [p for p in Priority if waiting.get(p, 0) > granted.get(p, 0) and self._has_room(p)]
             if not able:
@@ -64,7 +69,7 @@ class Slots:
         self.busy[priority] -= count
 
     def _has_room(self, priority: Priority) -> bool:
-        return self.busy[priority] < cap(priority, self.total)
+        return self.busy[priority] < cap(priority, self.total + self.ahead)
 
     def _next(self, able: list[Priority]) -> Priority:
         for priority in able:
