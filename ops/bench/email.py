@@ -110,7 +110,8 @@ async def _alone(url: str, plan: EmailPlan) -> float:
     where, sender = urlsplit(url), message.Sender.parse("Carillon <hello@bench.localhost>")
     raw = message.build(_WORDS, to="alone@example.com", delivery_id=uuid7(), sender=sender, now=utc_now())
     clients = [
-        aiosmtplib.SMTP(hostname=where.hostname, port=where.port, start_tls=False) for _ in range(plan.connections)
+        aiosmtplib.SMTP(hostname=where.hostname, port=where.port, start_tls=False, timeout=None)
+        for _ in range(plan.connections)
     ]
     for client in clients:
         await client.connect()
@@ -134,8 +135,12 @@ async def _say(client: aiosmtplib.SMTP, turns: Iterator[int], raw: bytes, sender
 async def _through(run: Run, conn: "asyncpg.Connection", plan: EmailPlan) -> float:
     """From the first request to the last final status in the database."""
     posts = mail_posts(run, plan.emails, priority="high")  # normal ones leave a quarter of the connections to others
+    ledger = Path(run.simulated["ledger"]) if run.simulated else Path()
+    before = _lines(ledger)
     since, began_at, began = first_id_at(utc_now()), time.time(), time.monotonic()
     sent = deliveries_of(await post_all(run.api_url, posts, connections=_DOOR_CONNECTIONS))
+    while _lines(ledger) - before < len(sent) and time.monotonic() - began < _WITHIN_S:  # noqa: ASYNC110  # nobody tells
+        await asyncio.sleep(_LOOK_EVERY_S)  # asking the database would be part of what is measured
     query = "SELECT count(*) AS count, max(updated_at) AS last FROM deliveries WHERE id >= $1 AND status = $2"
     while (row := await conn.fetchrow(query, since, DeliveryStatus.SENT.code))["count"] < len(sent):
         if time.monotonic() - began > _WITHIN_S:
@@ -144,6 +149,11 @@ async def _through(run: Run, conn: "asyncpg.Connection", plan: EmailPlan) -> flo
     _insist(run, set(sent))
     last_at: float = row["last"].timestamp()
     return len(sent) / (last_at - began_at)
+
+
+def _lines(path: Path) -> int:
+    with path.open("rb") as ledger:
+        return sum(1 for _ in ledger)
 
 
 def _insist(run: Run, sent: set[str]) -> None:

@@ -28,6 +28,7 @@ _TOLD = {
     "CARILLON_KEY_LIMIT_BURST": "1000000",
     "CARILLON_USER_LIMIT_PER_HOUR": "1000000",
     "CARILLON_USER_LIMIT_BURST": "1000000",
+    "CARILLON_SMTP_MAX_PER_S": "1000000",
     "CARILLON_LOG_LEVEL": "warning",
 }
 """Limits that protect a platform from strangers would be all that is measured."""
