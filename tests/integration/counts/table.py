@@ -34,6 +34,13 @@ MOST = {
     "sent": Cost(1),
     "sent and acknowledged": Cost(2),
     "acknowledgements": Cost(2),
+    # reading, with BEGIN and COMMIT
+    "a list": Cost(5),
+    "a list of a status": Cost(6),
+    "a list of a status that nobody has": Cost(3),
+    "a list of a problem on a channel": Cost(5),
+    "one with its history": Cost(5),
+    "one's status": Cost(3),
     # from the envelope to the device's acknowledgement in PostgreSQL
     "a push from lane to device": Cost(3, 1, 3),
     "fifty pushes in one envelope": Cost(4, 1, 3),
