@@ -7,6 +7,7 @@ longer than LOOK_EVERY_S after the first webhook was made.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,6 +15,7 @@ import asyncpg
 import structlog
 
 LOOK_EVERY_S = 2.0
+_MARGIN_S = 0.5
 _ANYBODY = "SELECT EXISTS (SELECT FROM webhooks WHERE deleted_at IS NULL)"
 
 _SILENT = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
@@ -27,6 +29,8 @@ class Listening:
 
     def __init__(self) -> None:
         self.is_on = False
+        self._known_by_s = 0.0
+        """When every process knows of the first webhook (monotonic)."""
 
     @asynccontextmanager
     async def kept(self, pool: asyncpg.Pool) -> AsyncIterator[None]:
@@ -44,9 +48,17 @@ class Listening:
         was_on = self.is_on
         self.is_on = True
         with contextlib.suppress(*_SILENT):
-            self.is_on = bool(await pool.fetchval(_ANYBODY, timeout=LOOK_EVERY_S))
+            found = bool(await pool.fetchval(_ANYBODY, timeout=LOOK_EVERY_S))
+            self.is_on = found or time.monotonic() < self._known_by_s  # it may have looked just before
         if was_on != self.is_on:
             log.info("listening.changed", is_on=self.is_on)
+
+    async def spread(self) -> None:
+        """A webhook was made here, and committed: return when every other process knows that somebody listens."""
+        if not self.is_on:
+            self.is_on = True
+            self._known_by_s = time.monotonic() + LOOK_EVERY_S + _MARGIN_S
+        await asyncio.sleep(self._known_by_s - time.monotonic())
 
     async def _look_on(self, pool: asyncpg.Pool) -> None:
         while True:

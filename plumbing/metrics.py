@@ -157,6 +157,11 @@ PARKED = counter(
 WEBHOOK_ATTEMPTS = counter(
     "carillon_webhook_attempts_total", "Attempts to tell a webhook, by outcome.", {"outcome": TellingOutcome}
 )
+WEBHOOKS_FAILING = gauge(
+    "carillon_webhooks_failing",
+    "Webhooks that have met with nothing but failure for an hour, as the leader counts.",
+    {},
+)
 PROVIDER_SECONDS = histogram(
     "carillon_provider_seconds",
     "Time from handing a slice to a channel to its outcome.",

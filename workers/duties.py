@@ -166,8 +166,9 @@ class Duties:
             return await forget_expired(conn, limit=PURGE_LIMIT) >= PURGE_LIMIT
 
     async def forget_webhooks(self, led: Led) -> bool:
-        """Forget what webhooks were told a month ago, and what is left of deleted ones."""
+        """Forget what webhooks were told a month ago, and what is left of deleted ones; count those that fail."""
         async with led() as conn:
+            metrics.WEBHOOKS_FAILING.set(await messages.count_failing(conn))
             return await messages.forget(conn, self.clock(), limit=WEBHOOK_LIMIT) >= WEBHOOK_LIMIT
 
 

@@ -42,7 +42,8 @@ NoKey = Annotated[str | None, Header(alias="Idempotency-Key", include_in_schema=
 
 @ROUTER.post("", status_code=201, summary="Be told what becomes of deliveries")
 async def add(house: TheHouse, key: AdminKey, asked: WebhookAsked, idempotency_key: NoKey = None) -> WebhookMade:
-    """The secret is shown this once. What happens is told from two seconds after the answer on."""
+    """The secret is shown this once. What happens after the answer is told; the first webhook of a platform is answered
+    after two seconds and a half."""
     refuse_key(idempotency_key)
     await _need_public(house, asked.url)
     secret = asked.secret or new_secret()

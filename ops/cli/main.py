@@ -5,7 +5,22 @@
 
 import typer
 
-from ops.cli import admin, apns_keys, apps, bench, chaos, dead_letters, demo, doctor, holds, local, quality, roles, send
+from ops.cli import (
+    admin,
+    apns_keys,
+    apps,
+    bench,
+    chaos,
+    dead_letters,
+    demo,
+    doctor,
+    holds,
+    local,
+    quality,
+    roles,
+    send,
+    webhooks,
+)
 from ops.cli.door import CarillonGroup
 
 app = typer.Typer(
@@ -18,7 +33,22 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for family in (local, send, dead_letters, demo, doctor, admin, apps, apns_keys, holds, roles, quality, bench, chaos):
+for family in (
+    local,
+    send,
+    dead_letters,
+    webhooks,
+    demo,
+    doctor,
+    admin,
+    apps,
+    apns_keys,
+    holds,
+    roles,
+    quality,
+    bench,
+    chaos,
+):
     family.register(app)
 
 if __name__ == "__main__":

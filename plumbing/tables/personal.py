@@ -181,7 +181,8 @@ HOLDINGS: Mapping[str, Holding] = {
         "Endpoints of the tenant's.",
     ),
     "webhook_messages": _kept(
-        "id webhook_id tenant_id delivery_id status reason delivery_attempt at outcome attempts next_attempt_at",
+        "id webhook_id tenant_id delivery_id status reason delivery_attempt at outcome attempts unheard"
+        " next_attempt_at",
         "Ids and statuses; words are put together when they are told, without the name of who was erased.",
     ),
     "webhook_attempts": _kept(

@@ -52,6 +52,13 @@ webhook_messages = Table(
     Column("outcome", SmallInteger, comment="1 delivered, 2 failed; NULL: pending"),
     Column("attempts", SmallInteger, nullable=False, server_default=text("0")),
     Column("next_attempt_at", Moment, server_default=text("now()"), comment="NULL: nothing more is tried"),
+    Column(
+        "unheard",
+        SmallInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="claims on end of which nobody noted how they ended",
+    ),
     Index("uq_webhook_messages_status", "webhook_id", "delivery_id", "status", "delivery_attempt", unique=True),
     Index(
         "ix_webhook_messages_due",

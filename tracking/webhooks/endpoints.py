@@ -61,13 +61,16 @@ class Webhook:
 async def add(
     pool: asyncpg.Pool, tenant: UUID, *, url: str, statuses: Sequence[DeliveryStatus], secret_sealed: bytes
 ) -> Webhook | None:
-    """A new webhook; None when the tenant has as many as it may. Other processes tell it within two seconds."""
+    """A new webhook, that every process tells; None when the tenant has as many as it may.
+
+    The first of a platform takes two seconds and a half: so long may other processes believe that nobody listens.
+    """
     async with borrow(pool) as conn, conn.transaction():
         await conn.execute(_LOCK, str(tenant))
         if await conn.fetchval(_COUNT, tenant) >= MOST_PER_TENANT:
             return None
         row = await conn.fetchrow(_ADD, uuid7(), tenant, url, [one.code for one in statuses], secret_sealed)
-    LISTENING.is_on = True
+    await LISTENING.spread()
     return _webhook(row)
 
 

@@ -39,10 +39,11 @@ WITH due AS MATERIALIZED (
     AND m.place <= CASE WHEN w.failing_since IS NULL THEN coalesce(b.free, $3) ELSE (b.free IS NULL)::int END
   ORDER BY m.next_attempt_at LIMIT $4),
 claimed AS (
-  UPDATE webhook_messages m SET attempts = m.attempts + 1, next_attempt_at = now() + $5::interval
+  UPDATE webhook_messages m SET attempts = m.attempts + 1, unheard = m.unheard + 1,
+    next_attempt_at = now() + $5::interval
   FROM due WHERE m.id = due.id RETURNING m.*)
 SELECT c.id, c.webhook_id, c.tenant_id, c.delivery_id, c.status, c.reason, c.delivery_attempt, c.at, c.attempts,
-  w.url, w.failing_since, w.secret_sealed,
+  c.unheard, w.url, w.failing_since, w.secret_sealed,
   CASE WHEN w.old_secret_until > now() THEN w.old_secret_sealed END AS old_secret_sealed
 FROM claimed c JOIN webhooks w ON w.id = c.webhook_id
 """
@@ -53,7 +54,8 @@ JOIN deliveries d ON d.id = k.id JOIN notifications n ON n.id = k.notification_i
 """
 _SETTLE = """
 WITH settled AS (
-  UPDATE webhook_messages SET next_attempt_at = $3, outcome = $4 WHERE id = $1 AND attempts = $2 RETURNING webhook_id),
+  UPDATE webhook_messages SET next_attempt_at = $3, outcome = $4, unheard = 0
+  WHERE id = $1 AND attempts = $2 RETURNING webhook_id),
 logged AS (
   INSERT INTO webhook_attempts (id, webhook_id, message_id, number, status_code, answer, error, duration_ms)
   VALUES ($5, $6, $1, $2, $7, $8, $9, $10))
@@ -88,6 +90,11 @@ DELETE FROM webhooks w WHERE w.deleted_at < now() - interval '1 hour'
 """
 """An hour later nobody is about to write for it any more."""
 
+_FAILING = """
+SELECT count(*)::int FROM webhooks
+WHERE failing_since < now() - interval '1 hour' AND disabled_at IS NULL AND deleted_at IS NULL
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -114,6 +121,8 @@ class Message:
     delivery_attempt: int | None
     at: datetime
     attempts: int
+    unheard: int
+    """Claims on end, this one too, of which nobody has noted how they ended."""
     url: str
     failing_since: datetime | None
     secrets_sealed: tuple[bytes, ...]
@@ -175,6 +184,12 @@ async def forget(conn: asyncpg.Connection, now: datetime, *, limit: int) -> int:
     return max(attempts, messages)
 
 
+async def count_failing(conn: asyncpg.Connection) -> int:
+    """Webhooks of all tenants that have met with nothing but failure for an hour, and are told still."""
+    count: int = await conn.fetchval(_FAILING)
+    return count
+
+
 def _facts(row: asyncpg.Record) -> Facts:
     return Facts(
         Channel.of(row["channel"]),
@@ -197,6 +212,7 @@ def _message(row: asyncpg.Record, facts: Facts | None) -> Message:
         delivery_attempt=row["delivery_attempt"],
         at=row["at"],
         attempts=row["attempts"],
+        unheard=row["unheard"],
         url=row["url"],
         failing_since=row["failing_since"],
         secrets_sealed=tuple(one for one in (row["secret_sealed"], row["old_secret_sealed"]) if one is not None),

@@ -20,7 +20,7 @@ SELECT a.id, a.message_id, a.number, a.status_code, a.answer, a.error, a.duratio
 FROM webhook_attempts a LEFT JOIN webhook_messages m ON m.id = a.message_id
 WHERE a.webhook_id = $1 AND a.id < $2 ORDER BY a.id DESC LIMIT $3
 """
-_AGAIN = "next_attempt_at = now(), attempts = 0, outcome = NULL"
+_AGAIN = "next_attempt_at = now(), attempts = 0, unheard = 0, outcome = NULL"
 _REPLAY_ONE = f"""
 UPDATE webhook_messages SET {_AGAIN} WHERE id = $2 AND webhook_id = $1 RETURNING id
 """  # noqa: S608  # only our own words

@@ -32,6 +32,9 @@ from workers.webhooks.words import body_of
 AT_ONCE = 32
 LOOK_EVERY_S = 1.0
 ANSWER_KEPT = 500
+MOST_UNHEARD = 3
+"""So many processes may be lost over one message, and then it has failed: what ends its process would end the next."""
+
 _HEADERS = {"Content-Type": "application/json", "User-Agent": "Carillon"}
 
 log = structlog.get_logger(__name__)
@@ -118,6 +121,9 @@ class Courier:
             self._is_free.set()
 
     async def _attempt(self, message: Message, attempt_id: UUID) -> tuple[Verdict, Attempted]:
+        if message.unheard > MOST_UNHEARD:
+            deadly = Attempted(attempt_id, None, None, f"{MOST_UNHEARD} processes were lost while they told it", 0.0)
+            return Verdict(TellingOutcome.FAILED), deadly
         body = body_of(message)
         if body is None:
             gone = Attempted(attempt_id, None, None, "the delivery is kept no longer", 0.0)

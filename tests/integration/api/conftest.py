@@ -6,6 +6,7 @@ import pytest
 import structlog
 
 from tests.integration.api.doors import SECRET, Door, FakeBatcher, KeyRing, make_house, open_door
+from tests.integration.api.scripted import Scripted, open_scripted
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -32,3 +33,10 @@ def door(_shared_door: Door) -> Door:
     _shared_door.batcher.failure = None
     _shared_door.batcher.limit = None
     return _shared_door
+
+
+@pytest.fixture
+def api() -> Iterator[Scripted]:
+    """An API of answers written down."""
+    with open_scripted() as scripted:
+        yield scripted

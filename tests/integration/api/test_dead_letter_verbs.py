@@ -1,16 +1,11 @@
 """The verbs of dead letters against an API of answers written down: what they ask, what they show, when they stop."""
 
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from api.examples.dead_letters import EXAMPLES
-from ops.cli.main import app
+from tests.integration.api.scripted import Scripted
 
 PATH = "/api/v1/dead-letters"
 LETTER = EXAMPLES[f"{PATH}/{{letter_id}}", "get"].told
@@ -18,60 +13,11 @@ RUN = EXAMPLES[f"{PATH}/replays/{{run_id}}", "get"].told
 HOSTILE = '550 \x1b[2J\x1b]0;owned\x07\n{"level": "info"}\u202e [red]no[/red]'
 
 
-class Scripted:
-    """An API on loopback that answers what it was told to, and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str, Any]] = []
-        self.answers: dict[str, list[Any]] = {}
-        self.url = ""
-
-    def answer(self, method: str, path: str, *documents: Any) -> None:
-        """What is answered there, one after the other; the last again and again."""
-        self.answers[f"{method} {path}"] = list(documents)
-
-    def verb(self, *words: str, answered: str | None = None) -> Result:
-        """Run a verb against this API."""
-        arguments = ["dead-letters", *words, "--url", self.url, "--key", "cn_live_x"]
-        return CliRunner().invoke(app, arguments, input=answered)
-
-
-@pytest.fixture
-def api() -> Iterator[Scripted]:
-    """Listens until the test is over."""
-    scripted = Scripted()
-
-    class Door(BaseHTTPRequestHandler):
-        def _answer(self) -> None:
-            size = int(self.headers.get("content-length") or 0)
-            body = json.loads(self.rfile.read(size)) if size else None
-            scripted.asked.append((self.command, self.path, body))
-            answers = scripted.answers[f"{self.command} {self.path.partition('?')[0]}"]
-            document = json.dumps(answers.pop(0) if len(answers) > 1 else answers[0]).encode()
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(document)))
-            self.end_headers()
-            self.wfile.write(document)
-
-        do_GET = do_POST = do_PATCH = _answer  # names of the standard library
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
-    scripted.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield scripted
-    server.shutdown()
-    server.server_close()
-
-
 def test_a_list_is_a_table_and_what_a_stranger_wrote_moves_no_cursor(api: Scripted) -> None:
     item = EXAMPLES[PATH, "get"].told["items"][0] | {"detail": HOSTILE}
     api.answer("GET", PATH, {"items": [item], "next_cursor": "1-2"})
 
-    shown = api.verb("list", "--channel", "email", "--cluster", "9f86d081884c")
+    shown = api.verb("dead-letters", "list", "--channel", "email", "--cluster", "9f86d081884c")
 
     assert shown.exit_code == 0, shown.output
     assert api.asked[0][1] == f"{PATH}?channel=email&cluster=9f86d081884c&state=open&limit=50"
@@ -86,7 +32,7 @@ def test_as_json_it_is_what_the_api_told(api: Scripted) -> None:
     told = {"items": [{"detail": HOSTILE}], "next_cursor": None}
     api.answer("GET", PATH, told)
 
-    shown = api.verb("list", "--json")
+    shown = api.verb("dead-letters", "list", "--json")
 
     assert json.loads(shown.output) == told
     assert "\x1b" not in shown.output
@@ -95,7 +41,7 @@ def test_as_json_it_is_what_the_api_told(api: Scripted) -> None:
 def test_one_letter_is_shown_with_its_story(api: Scripted) -> None:
     api.answer("GET", f"{PATH}/{LETTER['id']}", LETTER | {"detail": HOSTILE})
 
-    shown = api.verb("show", LETTER["id"], "--reveal")
+    shown = api.verb("dead-letters", "show", LETTER["id"], "--reveal")
 
     assert shown.exit_code == 0, shown.output
     assert api.asked[0][1].endswith("?reveal=true")
@@ -107,7 +53,7 @@ def test_one_letter_is_shown_with_its_story(api: Scripted) -> None:
 def test_clusters_are_shown(api: Scripted) -> None:
     api.answer("GET", f"{PATH}/clusters", EXAMPLES[f"{PATH}/clusters", "get"].told)
 
-    shown = api.verb("clusters")
+    shown = api.verb("dead-letters", "clusters")
 
     assert "9f86d081884c" in shown.output
     assert shown.output.splitlines()[1].split()[1:5] == ["412", "409", "400", "12"]
@@ -115,7 +61,7 @@ def test_clusters_are_shown(api: Scripted) -> None:
 
 @pytest.mark.parametrize("words", [[], ["--all", "--cluster", "x"], ["1", "--all"], ["1", "--channel", "sms"]])
 def test_nothing_is_meant_by_leaving_everything_out(api: Scripted, words: list[str]) -> None:
-    shown = api.verb("replay", *words)
+    shown = api.verb("dead-letters", "replay", *words)
 
     assert shown.exit_code == 2
     assert api.asked == []
@@ -125,10 +71,10 @@ def test_more_than_a_hundred_are_touched_only_after_a_yes(api: Scripted) -> None
     dry = RUN | {"dry_run": True, "id": None, "status": None, "matched": 412}
     api.answer("POST", f"{PATH}/replay", dry, RUN)
 
-    refused = api.verb("replay", "--all", answered="n\n")
+    refused = api.verb("dead-letters", "replay", "--all", answered="n\n")
     asked = list(api.asked)
     api.answer("POST", f"{PATH}/replay", dry, RUN)
-    agreed = api.verb("replay", "--all", answered="y\n")
+    agreed = api.verb("dead-letters", "replay", "--all", answered="y\n")
 
     assert (refused.exit_code, [body["dry_run"] for _, _, body in asked]) == (1, [True])
     assert agreed.exit_code == 0
@@ -139,7 +85,7 @@ def test_more_than_a_hundred_are_touched_only_after_a_yes(api: Scripted) -> None
 def test_with_yes_nobody_is_asked(api: Scripted) -> None:
     api.answer("POST", f"{PATH}/replay", RUN)
 
-    shown = api.verb("replay", "--cluster", "9f86d081884c", "--rate-per-s", "10", "--yes")
+    shown = api.verb("dead-letters", "replay", "--cluster", "9f86d081884c", "--rate-per-s", "10", "--yes")
 
     assert shown.exit_code == 0, shown.output
     filtered = {"filter": {"cluster": "9f86d081884c"}, "canary": 1, "rate_per_s": 10, "dry_run": False}
@@ -151,7 +97,7 @@ def test_a_dry_run_says_how_many_and_why_not(api: Scripted) -> None:
     told = RUN | {"dry_run": True, "id": None, "status": None, "is_complete": True, "replayed": 409}
     api.answer("POST", f"{PATH}/replay", told)
 
-    shown = api.verb("replay", "--all", "--dry-run")
+    shown = api.verb("dead-letters", "replay", "--all", "--dry-run")
 
     assert [line.split() for line in shown.output.splitlines()[1:]] == [["1", "expired"], ["2", "suppressed"]]
     assert "would send 409 of 412" in shown.output
@@ -162,7 +108,7 @@ def test_a_replay_that_stopped_ends_with_one(api: Scripted) -> None:
     over = RUN | {"status": "stopped", "is_complete": True, "why": "canary: delivery 1 is failed"}
     api.answer("GET", f"{PATH}/replays/{RUN['id']}", RUN, over)
 
-    shown = api.verb("replay", LETTER["id"], "--watch")
+    shown = api.verb("dead-letters", "replay", LETTER["id"], "--watch")
 
     assert shown.exit_code == 1
     assert "canary: delivery 1 is failed" in shown.output
@@ -174,8 +120,8 @@ def test_edits_and_discards_say_what_was_done(api: Scripted) -> None:
     part = {"discarded": 10_000, "already_settled": 0, "is_complete": False}
     api.answer("POST", f"{PATH}/discard", part, part | {"discarded": 5, "is_complete": True})
 
-    edited = api.verb("edit", LETTER["id"], "--data", "order=A-1", "--why", "typo")
-    discarded = api.verb("discard", "--all", "--why", "over", "--yes")
+    edited = api.verb("dead-letters", "edit", LETTER["id"], "--data", "order=A-1", "--why", "typo")
+    discarded = api.verb("dead-letters", "discard", "--all", "--why", "over", "--yes")
 
     assert api.asked[0][2] == {"ids": [LETTER["id"]], "set": {"data": {"order": "A-1"}, "why": "typo"}}
     assert "edited 1" in edited.output

@@ -17,8 +17,8 @@ from tests.integration.webhooks.receiver import Reply
 from tests.integration.webhooks.telling import Telling
 from tests.integration.workers.stage import eventually
 from tracking.webhooks import endpoints, replaying
-from tracking.webhooks.messages import AT_ONCE_EACH, DELIVERED, FAILED
-from workers.webhooks.courier import Courier
+from tracking.webhooks.messages import AT_ONCE_EACH, DELIVERED, FAILED, claim
+from workers.webhooks.courier import MOST_UNHEARD, Courier
 
 
 async def test_a_status_is_told_in_words_that_the_real_library_verifies(telling: Telling) -> None:
@@ -247,3 +247,26 @@ async def test_a_message_whose_delivery_is_kept_no_longer_fails_and_the_rest_goe
 
 async def _is(condition: bool) -> bool:
     return condition
+
+
+async def test_a_message_that_ends_whoever_tells_it_has_failed_after_three(telling: Telling) -> None:
+    webhook = await telling.webhook()
+    deadly, harmless = await telling.message(webhook), await telling.message(webhook)
+    await telling.pool.execute("UPDATE webhook_messages SET unheard = 2 WHERE id = $1", harmless)
+    for _ in range(MOST_UNHEARD):  # claimed by one that is not heard of again
+        await telling.pool.execute("UPDATE webhook_messages SET next_attempt_at = NULL WHERE id = $1", harmless)
+        assert [one.id for one in await claim(telling.pool, free={}, limit=10)] == [deadly]
+        await telling.make_due()
+    await telling.pool.execute("UPDATE webhook_messages SET next_attempt_at = now() WHERE id = $1", harmless)
+
+    await telling.courier.turn()
+
+    assert [taken.headers["webhook-id"] for taken in telling.receiver.taken] == [str(harmless)]
+    rows = {one: await telling.row(one) for one in (deadly, harmless)}
+    assert {one: (row["outcome"], row["unheard"]) for one, row in rows.items()} == {
+        deadly: (FAILED, 0),
+        harmless: (DELIVERED, 0),
+    }
+    assert rows[deadly]["next_attempt_at"] is None
+    (line,) = [one for one in await replaying.attempts(telling.pool, webhook.id, limit=9, before=None) if one.error]
+    assert "were lost while they told it" in str(line.error)
