@@ -5,6 +5,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ops.chaos.blows import FREEZE_S, SNAG_S, Arming, Blow, Fall, Harm, Hitch, Snag, Strike, Victim
@@ -49,7 +50,14 @@ class Hands:
         return [name for name in self._hit if not self.stage.platform.supervisor.is_ready(name)]
 
     async def do(self, blow: Blow) -> None:
-        """One blow; a frozen process and a troubled wire are well again when this returns."""
+        """One blow; a frozen process and a troubled wire are well again when this returns.
+
+        A victim that does not come back in time is spared, and its blow is missing in the count.
+        """
+        with suppress(TimeoutError):
+            await self._do(blow)
+
+    async def _do(self, blow: Blow) -> None:
         match blow:
             case Strike(victim, Harm.KILL):
                 await self.kill(victim)

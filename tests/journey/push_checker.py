@@ -50,15 +50,13 @@ class Verdict:
             self.faults[kind] = examples
 
 
-async def judge(
-    database_url: str, devices: Mapping[UUID, Device], promised: Collection[UUID], marks: Collection[str]
-) -> Verdict:
-    """Compare. `promised` are notifications answered 202; `marks` are the `apns-id`s answered 200.
+async def judge(database_url: str, devices: Mapping[UUID, Device], promised: Collection[UUID]) -> Verdict:
+    """Compare. `promised` are notifications answered 202.
 
     lost: promised, and no delivery is known. open: no good end, or watched still. phantom: a device heard what is
     not for it. twice: it showed one id twice. unfounded: delivered, and no device acknowledged it.
     """
-    notifications, references, kept = await _read(database_url, list(devices))
+    notifications, kept = await _read(database_url, list(devices))
     verdict = Verdict(ends=Counter(str(one.status) for one in kept.values()))
     logs = {id_: Counter(each.id for each in device.heard) for id_, device in devices.items()}
     shown = {id_: Counter(each.id for each in device.heard if each.is_shown) for id_, device in devices.items()}
@@ -70,7 +68,6 @@ async def judge(
         return _story(name, kept, devices)
 
     verdict.note("lost (202)", [str(id_) for id_ in promised if id_ not in notifications])
-    verdict.note("lost (200)", [mark for mark in marks if mark not in references])
     verdict.note("open", [tell(name) for name, one in kept.items() if one.status not in GOOD_ENDS])
     strays = [(id_, name) for id_, log in logs.items() for name in log if name not in kept or kept[name].device != id_]
     verdict.note("phantom", [f"device {id_}: {tell(name)}" for id_, name in strays])
@@ -80,19 +77,17 @@ async def judge(
     return verdict
 
 
-async def _read(database_url: str, devices: list[UUID]) -> tuple[set[UUID], set[str], dict[str, Kept]]:
-    """The notifications that have a delivery, the clients' own ids of them, and the deliveries."""
+async def _read(database_url: str, devices: list[UUID]) -> tuple[set[UUID], dict[str, Kept]]:
+    """The notifications that have a delivery, and the deliveries."""
     conn = await asyncpg.connect(database_url)
     try:
         rows = await conn.fetch(
             "SELECT id, status, attempt, address_id FROM deliveries WHERE address_id = ANY ($1)", devices
         )
-        names = await conn.fetch("SELECT id, reference FROM notifications WHERE reference IS NOT NULL")
     finally:
         await conn.close()
     kept = {str(row["id"]): Kept(DeliveryStatus.of(row["status"]), row["address_id"], row["attempt"]) for row in rows}
-    notifications: set[UUID] = {notification_of(row["id"]) for row in rows}
-    return notifications, {row["reference"] for row in names if row["id"] in notifications}, kept
+    return {notification_of(row["id"]) for row in rows}, kept
 
 
 def _story(name: str, kept: Mapping[str, Kept], devices: Mapping[UUID, Device]) -> str:

@@ -1,7 +1,6 @@
 """Devices of a journey, what was sent to them, and whether every push came to a good end and was shown once."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,17 +32,14 @@ class Crowd:
     devices: list[Device] = field(default_factory=list)
     ids: list[UUID] = field(default_factory=list)
 
-    async def register(
-        self, count: int, *, urls: Sequence[str] = (), region: str | None = None, owners: str | None = None
-    ) -> list[Device]:
-        """Register `count` more by REST; they know `urls`, or the one gateway of `up`. `owners` 0, 1, … own them."""
+    async def register(self, count: int, *, urls: Sequence[str] = (), region: str | None = None) -> list[Device]:
+        """Register `count` more by REST; they know `urls`, or the one gateway of `up`."""
         headers = {"Authorization": f"Bearer {self.run['api_key']}"}
         wish = {"app_bundle_id": BUNDLE, "platform": "journey", **({"region": region} if region else {})}
         made = []
         async with httpx2.AsyncClient(base_url=self.run["api_url"], headers=headers, timeout=10) as client:
-            for n in range(count):
-                owned = wish | ({"user": f"{owners}{n}"} if owners else {})
-                answer = await client.post("/api/v1/devices/register", json=owned)
+            for _ in range(count):
+                answer = await client.post("/api/v1/devices/register", json=wish)
                 assert answer.status_code == 201, answer.text
                 told = answer.json()
                 self.ids.append(UUID(told["device_id"]))
@@ -57,19 +53,9 @@ class Crowd:
         """Each device under its id."""
         return dict(zip(self.ids, self.devices, strict=True))
 
-    async def come_again(self) -> None:
-        """Everybody leaves and connects anew: whatever waits for them is fetched now."""
-        await self.stop()
-        await asyncio.gather(*(device.come() for device in self.devices))
-
     async def stop(self) -> None:
         """Everybody leaves."""
         await asyncio.gather(*(device.stop() for device in self.devices))
-
-    @property
-    def shown(self) -> Counter[str]:
-        """How often each delivery was shown, over all devices."""
-        return Counter(each.id for device in self.devices for each in device.shown)
 
 
 async def statuses(database_url: str, ids: Sequence[UUID]) -> dict[str, DeliveryStatus]:

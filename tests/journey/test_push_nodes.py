@@ -197,7 +197,7 @@ async def test_a_region_that_is_lost_whole_is_served_by_the_other_one(land: Land
 async def _all_is_well(crowd: Crowd, sends: Sends) -> None:
     """Everything accepted was delivered and shown once; then everybody leaves."""
     ends = await await_ends(crowd, [], within_s=60)
-    verdict = await judge(crowd.run["database_url"], crowd.by_id, sends.accepted.values(), [])
+    verdict = await judge(crowd.run["database_url"], crowd.by_id, sends.accepted.values())
     await crowd.stop()
     print(f"{len(ends)} pushes; heard {verdict.heard}, shown {verdict.shown}")
     assert verdict.text == ""

@@ -74,7 +74,7 @@ async def test_nobody_waits_long_while_redis_is_flushed_and_gone(platform: Up, r
         group.create_task(sends.send_all(requests, per_s=PER_S, name="redis"))
         group.create_task(_trouble(redis_server))
     ends = await await_ends(crowd, [], within_s=60)
-    verdict = await judge(run["database_url"], crowd.by_id, sends.accepted.values(), [])
+    verdict = await judge(run["database_url"], crowd.by_id, sends.accepted.values())
     await crowd.stop()
 
     shown_at = {each.notification_id: each.at_s for device in devices for each in device.shown}
