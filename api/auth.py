@@ -15,13 +15,16 @@ import asyncpg
 
 from channels.push.apps import Apps
 from domain.clock import Clock, utc_now
-from domain.errors import RequestRefused
+from domain.errors import RequestRefused, Unavailable
 from domain.notification import Mode
 from plumbing.database import borrow
 from plumbing.secrets import APP_KEY_BEGINNING, hash_api_key
 
 REMEMBERED_S = 3.0
 """A revoked key works at most this long; RELIABILITY asks for five seconds."""
+
+ASKED_WITHIN_S = 1.25
+"""What was asked goes on, for who comes next."""
 
 MAX_REMEMBERED = 10_000
 _LONGEST_KEY = 128
@@ -136,12 +139,16 @@ class Keys:
         return key if key is not None and key.works(self._clock()) else None
 
     async def _ask(self, secret_hash: bytes) -> Key | None:
-        """Ask once, however many want to know at the same time."""
+        """Ask once, however many want to know at the same time; who waited long enough is told to come again."""
         task = self._asking.get(secret_hash)
         if task is None:
             task = self._asking[secret_hash] = asyncio.create_task(self._look_up(secret_hash))
             task.add_done_callback(lambda _: self._asking.pop(secret_hash, None))
-        return await asyncio.shield(task)
+        try:
+            async with asyncio.timeout(ASKED_WITHIN_S):
+                return await asyncio.shield(task)
+        except TimeoutError:
+            raise Unavailable("PostgreSQL", f"no answer for {ASKED_WITHIN_S:g} s", retry_after_s=1) from None
 
     async def _look_up(self, secret_hash: bytes) -> Key | None:
         until = self._timer() + REMEMBERED_S

@@ -8,6 +8,7 @@ down once a second: most of it is worked off by then, and needs no word.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -37,6 +38,11 @@ MAX_WAITING_BULKS = 32
 MAX_PUBLISHING = 2000
 """Deliveries on their way to RabbitMQ; beyond, the relay takes what comes."""
 
+ANSWERED_WITHIN_S = 1.25
+"""Of a batch: after so long without a word of PostgreSQL whoever waits is told to come again."""
+
+PATIENCE_EVERY_S = 0.25
+
 INLINE = frozenset(lane for lane in DECLARED_LANES if lane.priority is not Priority.LOW)
 """Lanes that may be published beside the answer; low ones go by the relay."""
 
@@ -61,6 +67,9 @@ class Batcher:
 
         self._clock = clock
         self._line = Line()
+        self._begun: dict[int, tuple[float, list[Case]]] = {}
+        """Each batch under way and when it was begun (the loop's time), the oldest first."""
+
         self._moved = asyncio.Event()
         """The next batch may begin, or the last one is over."""
 
@@ -74,7 +83,7 @@ class Batcher:
 
     def open(self) -> None:
         """Begin to take cases."""
-        self._runs = [asyncio.create_task(self._run()), asyncio.create_task(self._look_around())]
+        self._runs = [asyncio.create_task(each) for each in (self._run(), self._look_around(), self._lose_patience())]
 
     async def close(self) -> None:
         """Commit what was taken, let the envelopes under way be confirmed, and stop."""
@@ -88,7 +97,8 @@ class Batcher:
             await self._flush_confirmed()
 
     async def submit(self, item: Item) -> Accepted:
-        """Accept one request. Raises RequestRefused (4xx) or Unavailable (503); nothing is kept then."""
+        """Accept one request. Raises RequestRefused (4xx) or Unavailable (503); nothing is kept then, or nobody knows
+        and the same key asks again safely."""
         if len(self._line) >= MAX_WAITING:
             raise Unavailable(OURSELVES, "too many requests are waiting", retry_after_s=1)
         case = self._case(item)
@@ -131,6 +141,7 @@ class Batcher:
     async def _accept(self, cases: list[Case]) -> None:
         """Accept one batch; whatever goes wrong, every case of it has its answer in the end, or waits for a twin."""
         metrics.ACCEPT_BATCH_SIZE.observe(len(cases))
+        self._begun[id(cases)] = asyncio.get_running_loop().time(), cases
         try:
             batch = await look_up(self._intake, fold(cases))
             try:
@@ -144,6 +155,7 @@ class Batcher:
             log.exception("batch.failed", size=len(cases))
             _refuse_all(cases, error)
         finally:
+            del self._begun[id(cases)]
             self._line.over(cases)
             self._moved.set()
 
@@ -209,6 +221,16 @@ class Batcher:
             except Exception:
                 log.exception("batch.look_failed")
             await asyncio.sleep(1)
+
+    async def _lose_patience(self) -> None:
+        """While PostgreSQL says nothing: answer whoever waits, in a batch or for one. What comes of a batch comes."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(PATIENCE_EVERY_S)
+            late = [cases for begun_s, cases in self._begun.values() if loop.time() - begun_s > ANSWERED_WITHIN_S]
+            if late:
+                silent = Unavailable("PostgreSQL", f"no answer for {ANSWERED_WITHIN_S:g} s", retry_after_s=1)
+                _refuse_all([*chain.from_iterable(late), *self._line.dissolve()], silent)
 
     async def _flush_confirmed(self) -> None:
         while confirmed := self._confirmed[:MAX_BATCH]:

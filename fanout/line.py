@@ -60,6 +60,12 @@ class Line:
             self._under_way.append(_keys(taken))
         return taken
 
+    def dissolve(self) -> list[Case]:
+        """Everybody who waits, and nobody waits any more."""
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        return waiting
+
     def over(self, batch: Iterable[Case]) -> None:
         """A batch has its answers."""
         self._under_way.remove(_keys(batch))
