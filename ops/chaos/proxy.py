@@ -90,6 +90,12 @@ class FaultProxy:
         for task in self._carrying:
             task.cancel()
 
+    def lead_to(self, upstream: tuple[str, int]) -> tuple[str, int]:
+        """Carry to another server from now on, and reset what is connected; answers where it led before."""
+        before, self._upstream = self._upstream, upstream
+        self.reset()
+        return before
+
     async def close(self) -> None:
         """Listen no more, and end every connection."""
         self.refuse()

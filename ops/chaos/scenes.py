@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ops.chaos import everything
+from ops.chaos import broker_trouble, everything, postgres_trouble, provider_trouble, redis_trouble
 from ops.chaos.asked import Asked
 from ops.chaos.verdict import Verdict
 
@@ -21,5 +21,13 @@ class Scene:
 
 SCENES: Mapping[str, Scene] = {
     "everything": Scene(everything.play, "every role and server is killed and frozen, every wire and place troubled"),
+    "redis": Scene(redis_trouble.play, "Redis is dead, frozen, and forgets everything again and again"),
+    "broker": Scene(broker_trouble.play_away, "RabbitMQ is away: for 20 s, or for 5 minutes"),
+    "alarm": Scene(broker_trouble.play_alarm, "RabbitMQ's memory alarm blocks whoever publishes"),
+    "half-open": Scene(broker_trouble.play_half_open, "RabbitMQ hears, and is not heard"),
+    "postgres": Scene(postgres_trouble.play_frozen, "PostgreSQL is frozen for 20 s"),
+    "slow": Scene(postgres_trouble.play_slow, "PostgreSQL answers 200 ms late, under three times the load"),
+    "provider": Scene(provider_trouble.play_down, "the SMS provider answers 503: for 40 s, or for 10 minutes"),
+    "ambiguous": Scene(provider_trouble.play_ambiguous, "one SMS in twenty is taken, and nobody says so"),
 }
 """Whoever writes a scene gives it a module of its own, and a line here."""

@@ -188,6 +188,17 @@ async def test_a_connection_is_cut_when_the_server_has_so_many_bytes_more(
     assert echo.heard[before:] == b"1234567890"
 
 
+async def test_it_may_lead_elsewhere_and_back(echo: Echo, proxy: FaultProxy, talk: Talk) -> None:
+    async with Echo().open() as other:
+        before = proxy.lead_to(("127.0.0.1", other.port))
+
+        assert await is_reset(talk)
+        again = await asyncio.open_connection("127.0.0.1", proxy.port)
+        assert await says(again, b"who are you") == b"who are you"
+        assert (other.heard, before) == (b"who are you", ("127.0.0.1", echo.port))
+        again[1].close()
+
+
 Order = Callable[[FaultProxy], None]
 
 
