@@ -20,6 +20,7 @@ from plumbing.metrics import Duty, SweepOutcome
 from plumbing.partitions import drop_old_partitions, ensure_partitions
 from plumbing.push_metrics import ExpiredWhere
 from tracking import rollups
+from tracking.dead import forget
 from tracking.ending import End, end
 from tracking.once import forget_expired
 from tracking.set_aside import let_go
@@ -35,6 +36,7 @@ LET_GO_LIMIT = 1000
 
 MAIL_LIMIT = 500
 WEBHOOK_LIMIT = 2000
+LETTER_LIMIT = 1000
 HOUR = timedelta(hours=1)
 RECOUNTED_HOURS = 72
 """Receipts come late: each of the last hours is counted again once a day, one every RECOUNT_EVERY_S."""
@@ -72,6 +74,7 @@ class Duties:
         return [
             Turn(Duty.MAILBOX, 30, self.count_mail),
             Turn(Duty.WEBHOOKS, 600, self.forget_webhooks),
+            Turn(Duty.PURGE, 3600, self.forget_letters),
             Turn(Duty.ROLLUPS, 60, self.count),
             Turn(Duty.ROLLUPS, RECOUNT_EVERY_S, self.recount),
         ]
@@ -170,6 +173,12 @@ class Duties:
         async with led() as conn:
             metrics.WEBHOOKS_FAILING.set(await messages.count_failing(conn))
             return await messages.forget(conn, self.clock(), limit=WEBHOOK_LIMIT) >= WEBHOOK_LIMIT
+
+    async def forget_letters(self, led: Led) -> bool:
+        """Forget dead letters past retention, with their edits and their trail."""
+        before = self.clock() - timedelta(days=31 * self.retention_months)
+        async with led() as conn:
+            return await forget.forget(conn, before, limit=LETTER_LIMIT) >= LETTER_LIMIT
 
 
 def _tell(report: SweepReport) -> None:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 
-from ops.doctor.findings import Finding, bad, graded, ok
+from ops.doctor.findings import Finding, bad, graded, ok, warn
 from tracking import waiting
 
 WAITS_S, WAITS_TOO_LONG_S = 60, 300
@@ -12,6 +12,10 @@ OVERDUE_S, TOO_OVERDUE_S = 120, 600
 LEADERS = ("scheduler", "counting")
 _LEADS = "SELECT name FROM leader WHERE until > now()"
 _DEAD = "SELECT count(*)::int FROM dead_letters WHERE settled_at IS NULL AND created_at > now() - interval '1 day'"
+_UNREADABLE = """
+SELECT count(*)::int AS count, max(created_at) AS newest FROM dead_letters
+WHERE tenant_id IS NULL AND created_at > now() - interval '7 days'
+"""
 _ERASURES = """
 SELECT coalesce(extract(epoch FROM now() - min(due_at)), 0)::float FROM erasures
 WHERE closed_at IS NULL AND due_at <= now()
@@ -45,11 +49,24 @@ async def look(conn: asyncpg.Connection) -> AsyncIterator[Finding]:
         yield ok("work.leader", "a scheduler leads")
     dead = await conn.fetchval(_DEAD)
     yield graded("work.dead_letters", dead, f"{dead} of the last day are not settled", "look at them", warn_over=0)
+    yield await _unreadable(conn)
     late_s = float(await conn.fetchval(_ERASURES))
     advice = "the leading scheduler goes on with them: is one running?"
     yield graded(
         "work.erasures", late_s, f"the oldest is due for {late_s:.0f} s", advice, warn_over=600, fail_over=86_400
     )
+
+
+async def _unreadable(conn: asyncpg.Connection) -> Finding:
+    """Messages that nobody could read belong to no tenant, so no key shows them."""
+    row = await conn.fetchrow(_UNREADABLE)
+    if not row["count"]:
+        return ok("work.unreadable", "every message of the last week could be read")
+    words = (
+        f"{row['count']} messages of the last week could not be read, the newest of {row['newest']:%Y-%m-%d %H:%M} UTC"
+    )
+    advice = "who else publishes here? SELECT reason, detail, evidence FROM dead_letters WHERE tenant_id IS NULL"
+    return warn("work.unreadable", words, advice)
 
 
 async def _outbox(conn: asyncpg.Connection) -> Finding:

@@ -207,3 +207,15 @@ async def _record(conn: asyncpg.Connection, tenant: UUID) -> UUID:
     async with conn.transaction():
         await ledger.record(conn, made)
     return made.deliveries[0].id
+
+
+async def test_messages_that_nobody_could_read_are_told_though_they_are_no_tenants(conn: asyncpg.Connection) -> None:
+    async with conn.transaction():
+        await conn.execute("DELETE FROM dead_letters WHERE tenant_id IS NULL")
+        assert (await gathered(work.look(conn)))["work.unreadable"].level is Level.OK
+        await letters.keep(conn, [DeadLetter("unreadable", "x", "receipts|-|x|-", {"body": "?"})])
+
+        found = (await gathered(work.look(conn)))["work.unreadable"]
+
+    assert found.level is Level.WARN
+    assert found.words.startswith("1 messages")
