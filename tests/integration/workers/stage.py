@@ -179,12 +179,15 @@ class Stage:
         assert len(await publish_now(self.publisher, made.outbox)) == len(made.outbox)
         return ids
 
-    async def publish_raw(self, routing_key: str, body: bytes, *, exchange: str = topology.WORK) -> None:
+    async def publish_raw(
+        self, routing_key: str, body: bytes, *, exchange: str = topology.WORK, headers: Mapping[str, Any] | None = None
+    ) -> None:
         """Publish a body as a stranger might."""
         connection = await connect(self.amqp_url, "test stranger")
         async with connection, connection.channel() as amqp_channel:
             target = await amqp_channel.get_exchange(exchange)
-            await target.publish(Message(body, delivery_mode=DeliveryMode.PERSISTENT), routing_key)
+            message = Message(body, headers=dict(headers or {}), delivery_mode=DeliveryMode.PERSISTENT)
+            await target.publish(message, routing_key)
 
     async def reaches(self, delivery: UUID, status: DeliveryStatus, *, within_s: float = PATIENCE_S) -> None:
         """Wait until a delivery stands there."""
