@@ -38,8 +38,9 @@ MAX_WAITING_BULKS = 32
 MAX_PUBLISHING = 2000
 """Deliveries on their way to RabbitMQ; beyond, the relay takes what comes."""
 
-ANSWERED_WITHIN_S = 1.25
-"""Of a batch: after so long without a word of PostgreSQL whoever waits is told to come again."""
+ANSWERED_WITHIN_S = 3.0
+"""A batch that takes longer answers whoever waits that they should come again. Not less: where PostgreSQL is only slow
+each batch would be refused, and committed, and asked for again."""
 
 PATIENCE_EVERY_S = 0.25
 
