@@ -122,6 +122,8 @@ class Worker:
         """What does not work at this moment, for the watchdog."""
         if not self._consumer.is_connected:
             return "RabbitMQ has been away"
+        if missing := self._consumer.missing:
+            return f"RabbitMQ has brought nothing from {', '.join(missing)}"
         for channel, dispatcher in self._dispatchers.items():
             if not dispatcher.is_alive:
                 return f"the dispatcher of {channel} has not moved"

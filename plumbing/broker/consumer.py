@@ -107,6 +107,14 @@ class Consumer:
         return self._connection.connected.is_set()
 
     @property
+    def missing(self) -> list[str]:
+        """Queues that are subscribed and that the broker brings nothing of: it cancelled the consumer, or closed its
+        AMQP channel. Most come back by themselves; what stays away for long comes no more."""
+        known = self._connection.tap.consumers
+        tags = ((name, source.tag) for name, source in self._sources.items())
+        return [name for name, tag in tags if tag is not None and tag.encode() not in known]
+
+    @property
     def last_delivery_age_s(self) -> float | None:
         """Seconds since the last message of any subscription; None before the first."""
         return None if self._last_delivery is None else time.monotonic() - self._last_delivery

@@ -20,6 +20,7 @@ HEARTBEAT_FRAME = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 TUNE = 10 << 16 | 30
 CHANNEL_OPEN_OK, CHANNEL_CLOSE, CHANNEL_CLOSE_OK = 20 << 16 | 11, 20 << 16 | 40, 20 << 16 | 41
 RETURN, DELIVER, ACK, REJECT, NACK = 60 << 16 | 50, 60 << 16 | 60, 60 << 16 | 80, 60 << 16 | 90, 60 << 16 | 120
+CONSUME_OK, CANCEL, CANCEL_OK = 60 << 16 | 21, 60 << 16 | 30, 60 << 16 | 31
 SELECT_OK = 85 << 16 | 11
 """Methods by their class and their number."""
 
@@ -109,6 +110,11 @@ def read_delivery(payload: bytes) -> Delivery:
     after_exchange = at + 10 + payload[at + 9]
     key = payload[after_exchange + 1 : after_exchange + 1 + payload[after_exchange]]
     return Delivery(payload[5:at], tag, bool(bits & 1), key.decode("utf-8", "replace"))
+
+
+def read_consumer(payload: bytes) -> bytes:
+    """The tag in a `basic.consume-ok`, `basic.cancel` or `basic.cancel-ok`."""
+    return payload[5 : 5 + payload[4]]
 
 
 def read_confirmation(payload: bytes) -> tuple[int, bool]:

@@ -6,7 +6,7 @@ a loss. What it is not shown it does not miss: consumers are its own, their mess
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from aio_pika.exceptions import AMQPConnectionError
@@ -55,6 +55,11 @@ class Tap:
         """Where to publish on a channel; None when it does not confirm, or is gone."""
         return None if self._life is None else self._life.unconfirmed.get(channel)
 
+    @property
+    def consumers(self) -> Collection[bytes]:
+        """The tags of those whom the broker brings messages to, by its own words."""
+        return () if self._life is None else self._life.consumers
+
     def flush(self) -> None:
         """Acknowledge now what waits to be."""
         if self._life is not None:
@@ -84,6 +89,8 @@ class Wire(asyncio.StreamReaderProtocol):
         self.writer: asyncio.StreamWriter
         self.unconfirmed: dict[int, Unconfirmed] = {}
         self.unanswered: dict[int, Unanswered] = {}
+        self.consumers: dict[bytes, int] = {}
+        """The tags that the broker confirmed and did not cancel, each with its channel."""
         self._takers = takers
         self._loop_time = loop.time
         self._rest = b""
@@ -127,7 +134,7 @@ class Wire(asyncio.StreamReaderProtocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone, and all its channels."""
-        for channel in {*self.unconfirmed, *self.unanswered}:
+        for channel in {*self.unconfirmed, *self.unanswered, *self.consumers.values()}:
             self._end(channel)
         super().connection_lost(error)
 
@@ -158,6 +165,10 @@ class Wire(asyncio.StreamReaderProtocol):
             self.unconfirmed[channel] = Unconfirmed(channel, self.writer, self._frame_max_bytes)
         elif method in (frames.CHANNEL_OPEN_OK, frames.CHANNEL_CLOSE, frames.CHANNEL_CLOSE_OK):
             self._end(channel)
+        elif method == frames.CONSUME_OK:
+            self.consumers[frames.read_consumer(payload)] = channel
+        elif method in (frames.CANCEL, frames.CANCEL_OK):
+            self.consumers.pop(frames.read_consumer(payload), None)
         elif method == frames.TUNE:
             self._frame_max_bytes = frames.read_frame_max(payload) or _DEFAULT_FRAME_BYTES
         return False
@@ -198,6 +209,7 @@ class Wire(asyncio.StreamReaderProtocol):
     def _end(self, channel: int) -> None:
         """This life of a channel is over."""
         self._contents.pop(channel, None)
+        self.consumers = {tag: of for tag, of in self.consumers.items() if of != channel}
         unconfirmed, unanswered = self.unconfirmed.pop(channel, None), self.unanswered.pop(channel, None)
         if unconfirmed is not None:
             unconfirmed.over()

@@ -66,6 +66,27 @@ async def test_a_deleted_queue_comes_back_with_its_consumer(publisher: Publisher
         await until(is_confirmed)
         await (await next_of(buffer)).ack()
 
+        async def is_whole() -> bool:
+            return consumer.missing == []
+
+        await until(is_whole)
+
+
+async def test_a_consumer_that_the_broker_does_not_know_any_more_is_missed(broker_url: str) -> None:
+    async with consumer_at(broker_url) as consumer:
+        await consumer.subscribe(QUEUE, 5, lambda _: None)
+        await consumer.subscribe(topology.RECEIPTS_QUEUE, 5, lambda _: None)
+        assert consumer.missing == []
+
+        for source in (consumer._sources[QUEUE], consumer._sources[topology.RECEIPTS_QUEUE]):
+            amqp_channel = await source.amqp_channel.get_underlay_channel()
+            assert source.tag is not None
+            await amqp_channel.basic_cancel(source.tag)  # behind its back: nobody brings it again
+        assert consumer.missing == [QUEUE, topology.RECEIPTS_QUEUE]
+
+        await consumer.cancel(QUEUE)
+        assert consumer.missing == [topology.RECEIPTS_QUEUE]
+
 
 async def test_a_silent_broker_costs_a_publisher_five_seconds_and_no_more(embedded_url: str) -> None:
     async with Cable(embedded_url) as cable, publisher_at(cable.url) as frozen:
