@@ -14,6 +14,7 @@ import msgspec
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 from api import wire
 from api.door import MAX_HEADER_BYTES
@@ -28,10 +29,19 @@ UNREAD_TIMEOUT_S = 5.0
 KEEP_ALIVE_S = 65
 """Longer than the 60 s of common balancers, so that they close first."""
 
+LINGER_S = 1.0
+"""At a stop, idle connections stay so long: a request that is on its way is answered, and told that it was the last."""
+
 GRACE_S = 25
 BACKLOG = 2048
 MAX_CONNECTIONS = 4096
 TICK_S = 1.0
+
+
+class _State(ServerState):
+    """What connections know of their server: also that it is about to go."""
+
+    is_leaving = False
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -72,6 +82,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         wire.offer(cycle)
+        if isinstance(self.server_state, _State) and self.server_state.is_leaving:
+            cycle.keep_alive = False
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
@@ -154,10 +166,12 @@ class _Server(uvicorn.Server):
     """uvicorn's server without its signals: it would end the process before the rest of the role is closed.
 
     And without its ten looks a second whether it should end: it is told, and sees to the date of answers each second.
+    It does not leave in the middle of a conversation: each answer of its last second closes its connection.
     """
 
     def __init__(self, config: uvicorn.Config, stop: asyncio.Event) -> None:
         super().__init__(config)
+        self.server_state: _State = _State()
         self._stop = stop
 
     @contextmanager
@@ -169,6 +183,33 @@ class _Server(uvicorn.Server):
             with suppress(TimeoutError):
                 async with asyncio.timeout(TICK_S):
                     await self._stop.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.server_state.is_leaving = True
+        await self._take_the_last(sockets or [])
+        left_s = LINGER_S
+        while self.server_state.connections and left_s > 0:
+            await asyncio.sleep(LINGER_S / 20)
+            left_s -= LINGER_S / 20
+        await super().shutdown(sockets)
+
+    async def _take_the_last(self, sockets: list[socket.socket]) -> None:
+        """Listen no more. Who was let in by the kernel already is let in here too: they would be reset else."""
+        kept = [each.dup() for each in sockets]
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(0)
+        for listener in kept:
+            last = []
+            with listener, suppress(OSError):
+                while True:
+                    last.append(listener.accept()[0])
+            for each in last:
+                each.setblocking(False)
+                await asyncio.get_running_loop().connect_accepted_socket(self._protocol, each)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return GuardedProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
 
 async def serve(app: ASGIApp, listener: socket.socket, stop: asyncio.Event) -> None:
