@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -77,6 +77,45 @@ async def test_one_leads_and_when_it_stops_the_other_follows(stage: Stage, datab
         assert await first_leads()
     await eventually(second_leads)
     await second.__aexit__(None, None, None)
+
+
+async def test_an_old_leader_that_wakes_up_in_the_middle_of_a_duty_writes_nothing(
+    stage: Stage, database_url: str
+) -> None:
+    is_begun, goes_on = asyncio.Event(), asyncio.Event()
+    written: list[str] = []
+
+    async def frozen(led: Led) -> bool:
+        is_begun.set()
+        await goes_on.wait()
+        async with led():
+            written.append("by the old one")
+        return False
+
+    async def nothing(led: Led) -> bool:
+        return False
+
+    def leader(owner: str, work: Callable[[Led], Awaitable[bool]]) -> Leader:
+        return Leader(database_url, [Turn(Duty.SWEEP, 1, work)], name="scheduler", owner=owner)
+
+    async def second_leads() -> bool:
+        return await owner_of(stage.pool) == "second"
+
+    async with at_work(first := leader("first", frozen)):
+        await is_begun.wait()
+        turned_s = first.turned_s
+        await stage.pool.execute("UPDATE leader SET until = now() - interval '1 s' WHERE owner = 'first'")
+        async with at_work(leader("second", nothing)):
+            await eventually(second_leads)
+            goes_on.set()
+
+            async def first_looks_again() -> bool:
+                return first.turned_s > turned_s
+
+            await eventually(first_looks_again)
+            assert await second_leads()
+
+    assert written == []
 
 
 async def test_a_leader_stopped_while_it_opens_a_transaction_lets_another_lead_at_once(
