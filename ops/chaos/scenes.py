@@ -4,7 +4,16 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ops.chaos import broker_trouble, everything, postgres_trouble, provider_trouble, redis_trouble
+from ops.chaos import (
+    broker_trouble,
+    everything,
+    mutations,
+    poison,
+    postgres_trouble,
+    provider_trouble,
+    redis_trouble,
+    twins,
+)
 from ops.chaos.asked import Asked
 from ops.chaos.verdict import Verdict
 
@@ -29,5 +38,8 @@ SCENES: Mapping[str, Scene] = {
     "slow": Scene(postgres_trouble.play_slow, "PostgreSQL answers 200 ms late, under three times the load"),
     "provider": Scene(provider_trouble.play_down, "the SMS provider answers 503: for 40 s, or for 10 minutes"),
     "ambiguous": Scene(provider_trouble.play_ambiguous, "one SMS in twenty is taken, and nobody says so"),
+    "poison": Scene(poison.play, "some messages kill every process that works on them; nobody else is buried"),
+    "twins": Scene(twins.play, "each request is sent by five twins at once, and is one notification"),
+    "mutations": Scene(mutations.play, "each safeguard is taken out in turn, and the tests that hold it must turn red"),
 }
 """Whoever writes a scene gives it a module of its own, and a line here."""
