@@ -1,6 +1,7 @@
 """Once only: equal Idempotency-Keys are one notification, equal dedupe keys send once."""
 
 import asyncio
+from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
@@ -49,6 +50,32 @@ async def test_a_key_with_another_request_is_refused(batcher: Batcher, tenant: U
 
     refused = [each for each in together if isinstance(each, RequestRefused)]
     assert [each.reason for each in refused] == ["idempotency_key_reused"]
+
+
+async def test_32_a_key_is_free_again_after_24_hours_and_a_second(
+    batcher: Batcher, hot_pool: asyncpg.Pool, tenant: UUID, published: Published
+) -> None:
+    sender = a_sender(tenant)
+    first = await batcher.submit(an_item(sender, a_key("a day")))
+    await _age(hot_pool, first.id, timedelta(hours=23, minutes=59))
+    within = await batcher.submit(an_item(sender, a_key("a day")))
+    await _age(hot_pool, first.id, timedelta(minutes=1, seconds=1))
+
+    after = await batcher.submit(an_item(sender, a_key("a day")))
+    again = await batcher.submit(an_item(sender, a_key("a day")))
+
+    assert (within.id, within.replayed) == (first.id, True)
+    assert (after.id != first.id, after.replayed) == (True, False)
+    assert (again.id, again.replayed) == (after.id, True)
+    assert sum(len(row.delivery_ids) for row in published.rows) == 2
+    assert await count(hot_pool, "notifications", tenant) == 2
+
+
+async def _age(pool: asyncpg.Pool, first: UUID, by: timedelta) -> None:
+    """Let so much time go by for the key of this notification."""
+    await pool.execute(
+        "UPDATE idempotency SET expires_at = expires_at - $2::interval WHERE notification_id = $1", first, by
+    )
 
 
 async def test_equal_dedupe_keys_in_one_batch_send_once(
