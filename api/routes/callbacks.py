@@ -53,7 +53,11 @@ _DESCRIPTION: dict[str, Any] = {
     },
 )
 async def report_sms(house: TheHouse, request: Request) -> Response:
-    """202 once RabbitMQ has it. 401 without a good signature, 404 while no secret is set, 503 to be sent again."""
+    """202 once RabbitMQ has it. 401 without a good signature, 404 while no secret is set, 503 to be sent again.
+
+    Whose message it was is not asked here: a report may be quicker than what it reports on. The worker waits for that,
+    and what matches nothing ends among the dead.
+    """
     secret = house.settings.sms_callback_secret
     if secret is None or not secret.get_secret_value():
         raise not_found("provider callback: CARILLON_SMS_CALLBACK_SECRET is not set")

@@ -71,6 +71,18 @@ def test_a_state_on_the_way_is_taken_and_forgotten(desk: tuple[Door, Exchange]) 
     assert exchange.bodies == []
 
 
+def test_74_a_signed_report_of_a_message_nobody_knows_is_left_to_the_worker(desk: tuple[Door, Exchange]) -> None:
+    """It may be early: a worker keeps it until its delivery is there, and buries it when none comes."""
+    door, exchange = desk
+    foreign = {"message_id": "somebody-else's", "reference": str(uuid4()), "status": "failed"}
+
+    answers = [report(door, foreign), report(door, foreign), report(door, {"message_id": "m-9", "status": "failed"})]
+
+    assert [(answer.status, answer.body) for answer in answers] == [(202, b"")] * 3
+    receipts = [msgspec.json.decode(body, type=Receipt) for body in exchange.bodies]
+    assert [str(receipt.delivery_id) for receipt in receipts] == [foreign["reference"], foreign["reference"], "None"]
+
+
 @pytest.mark.parametrize(
     ("secret", "age"), [("another secret of 24 bytes!", timedelta()), (SIGNING, timedelta(minutes=6))]
 )
