@@ -158,7 +158,7 @@ WEBHOOK_ATTEMPTS = counter(
     "carillon_webhook_attempts_total", "Attempts to tell a webhook, by outcome.", {"outcome": TellingOutcome}
 )
 WEBHOOKS_FAILING = gauge(
-    "carillon_webhooks_failing",
+    "carillon_failing_webhooks",
     "Webhooks that have met with nothing but failure for an hour, as the leader counts.",
     {},
 )

@@ -12,6 +12,7 @@ from ops.chaos import (
     postgres_trouble,
     provider_trouble,
     redis_trouble,
+    soak,
     twins,
 )
 from ops.chaos.asked import Asked
@@ -40,6 +41,7 @@ SCENES: Mapping[str, Scene] = {
     "ambiguous": Scene(provider_trouble.play_ambiguous, "one SMS in twenty is taken, and nobody says so"),
     "poison": Scene(poison.play, "some messages kill every process that works on them; nobody else is buried"),
     "twins": Scene(twins.play, "each request is sent by five twins at once, and is one notification"),
+    "soak": Scene(soak.play, "a fault every 20 s, for 2 minutes or 20, and nobody's memory may grow"),
     "mutations": Scene(mutations.play, "each safeguard is taken out in turn, and the tests that hold it must turn red"),
 }
 """Whoever writes a scene gives it a module of its own, and a line here."""

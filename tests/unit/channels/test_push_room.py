@@ -38,7 +38,8 @@ class Model:
             return
         for one in rivals:
             del self.kept[one.delivery_id]
-        if len(self.kept) >= MOST and self.policy is Overflow.REJECT and not letter.is_back:
+        is_full = len(self.kept) >= MOST and not rivals  # who replaces another takes its place
+        if is_full and self.policy is Overflow.REJECT and not letter.is_back:
             return
         self.kept[letter.delivery_id] = letter
         if len(self.kept) > MOST and self.policy is Overflow.DROP:

@@ -14,6 +14,7 @@ UNITS = (
     "_is_leader",
     "_is_open",
     "_messages",
+    "_webhooks",
 )
 
 
