@@ -1,5 +1,6 @@
 """Whether a request's data fits a message: what its words need, and what its schema says."""
 
+import json
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, cast
@@ -35,7 +36,17 @@ def _pointed(error: ValidationError) -> list[tuple[str, str]]:
         wanted = cast("list[str]", error.validator_value)
         absent = [name for name in wanted if name not in cast("dict[str, Any]", error.instance)]
         return [(f"{place}/{_escape(name)}", f"{name} is missing") for name in absent]
-    return [(place, error.message[:200])]
+    return [(place, _broken_rule(error))]
+
+
+def _broken_rule(error: ValidationError) -> str:
+    """Which rule of the schema, never the value: that may be a code to sign in with, and refusals are logged by many.
+
+    jsonschema's own message begins with the value.
+    """
+    rule = error.validator_value
+    told = "" if isinstance(rule, dict) else f": {json.dumps(rule, ensure_ascii=False)}"
+    return f"does not fit {error.validator or 'the schema'}{told}"[:200]
 
 
 def _escape(step: str) -> str:

@@ -105,6 +105,23 @@ def test_check_points_into_the_data_where_the_schema_is_broken(write: Write) -> 
     assert {fault.pointer for fault in faults} == {"/data/lines/1/price", "/data/lines/1/a~1b"}
 
 
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ({"maxLength": 6}, "does not fit maxLength: 6"),
+        ({"type": "integer"}, 'does not fit type: "integer"'),
+        ({"enum": ["a", "b"]}, 'does not fit enum: ["a", "b"]'),
+        ({"not": {"type": "string"}}, "does not fit not"),
+    ],
+)
+def test_88_a_refusal_names_the_rule_of_the_schema_and_never_the_value(
+    write: Write, rule: dict[str, object], told: str
+) -> None:
+    message = write({**EMAIL, "schema.json": {"type": "object", "properties": {"who": rule}}})
+
+    assert check(message, [Channel.EMAIL], {"who": "481 516"}) == [Fault("/data/who", told)]
+
+
 def test_what_words_and_schema_both_miss_is_said_once(write: Write) -> None:
     message = write({**EMAIL, "schema.json": {"required": ["who", "else"]}})
 
