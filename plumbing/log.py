@@ -37,6 +37,7 @@ _SECRET_NAMES = frozenset(
 
 _SECRET_WORDS = re.compile(
     r"cn_(?:live|test|team|app)_[\w-]{20,}"  # our keys; the few letters by which one is called may stand
+    r"|whsec_[\w+/=-]{20,}"  # what webhooks are signed with
     r"|Bearer\s+\S+"
     r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"  # user:password of a URL
     r"|[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"  # e-mail addresses
@@ -47,6 +48,8 @@ _SECRET_WORDS = re.compile(
 
 _SHORTEST_KEY = 27
 """Of what is taken for a key; the few letters by which one is called stand in every request's line."""
+
+_SHORTEST_TOKEN = 64
 
 
 def without_secrets(text: str) -> str:
@@ -92,7 +95,10 @@ def hide_secrets(_logger: object, _method: str, event: structlog.typing.EventDic
         if name in _SECRET_NAMES:
             event[name] = "[hidden]"
         elif isinstance(value, str) and (
-            "@" in value or "+" in value or "earer" in value or (len(value) >= _SHORTEST_KEY and "cn_" in value)
+            "@" in value
+            or "+" in value
+            or "earer" in value
+            or (len(value) >= _SHORTEST_KEY and (len(value) >= _SHORTEST_TOKEN or "cn_" in value or "whsec_" in value))
         ):
             event[name] = without_secrets(value)
     return event

@@ -11,6 +11,8 @@ from plumbing.log import configure, hide_secrets
 from plumbing.settings import Settings
 
 KEY = "cn_live_" + "A" * 43
+TOKEN = "5a8ea919" * 8
+SIGNING = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 
 
 @pytest.fixture(autouse=True)
@@ -30,13 +32,15 @@ def _unconfigured() -> Iterator[None]:
         "cannot reach postgresql://carillon:hunter2@db/carillon",
         "550 <ada@example.org> unknown",
         "number +33612345678 is unknown",
+        f"no device {TOKEN} here",
+        f"secret {SIGNING} is wrong",
     ],
 )
 def test_secrets_and_addresses_are_taken_out_of_any_text(text: str) -> None:
     hidden = hide_secrets(None, "info", {"detail": text})["detail"]
 
     assert "[hidden]" in hidden
-    assert not any(secret in hidden for secret in (KEY, "hunter2", "ada@example.org", "+33612345678"))
+    assert not any(secret in hidden for secret in (KEY, "hunter2", "ada@example.org", "+33612345678", TOKEN, SIGNING))
 
 
 def test_the_few_letters_by_which_a_key_is_called_may_stand() -> None:
