@@ -13,6 +13,7 @@ from channels.base import shorten
 from domain.errors import Fault, RequestRefused
 from domain.reasons import Reason
 from domain.receipts import Receipt, ReceiptKind
+from plumbing.log import without_secrets
 
 TOLERANCE_S = 300
 """A report older or younger than this is refused: it may be a replay."""
@@ -82,7 +83,7 @@ def parse(body: bytes, *, now: datetime) -> Receipt | None:
         delivery_id=delivery_id,
         provider_id=message_id,
         reason=None if kind is ReceiptKind.DELIVERED else Reason.UNDELIVERED,
-        detail=shorten(str(document.get("error") or "")),
+        detail=without_secrets(shorten(str(document.get("error") or ""))),
     )
 
 

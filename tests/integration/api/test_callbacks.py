@@ -64,6 +64,15 @@ def test_a_signed_report_becomes_a_receipt(desk: tuple[Door, Exchange]) -> None:
     assert (receipt.kind, receipt.delivery_id, receipt.provider_id) == (ReceiptKind.DELIVERED, reference, "m-1")
 
 
+def test_88_what_a_provider_says_of_people_is_left_out(desk: tuple[Door, Exchange]) -> None:
+    door, exchange = desk
+
+    answer = report(door, {"message_id": "m-1", "status": "failed", "error": "21211: +14155550100 is no mobile"})
+
+    assert answer.status == 202
+    assert msgspec.json.decode(exchange.bodies[0], type=Receipt).detail == "21211: [hidden] is no mobile"
+
+
 def test_a_state_on_the_way_is_taken_and_forgotten(desk: tuple[Door, Exchange]) -> None:
     door, exchange = desk
 
