@@ -42,7 +42,7 @@ async def _lost(pool: asyncpg.Pool, made: Records, *, crashes: int = 0) -> list[
     """Claimed by a worker that is gone, its lease over."""
     ids = await recorded(pool, made)
     await pool.execute("UPDATE deliveries SET crashes = $2 WHERE id = ANY($1::uuid[])", ids, crashes)
-    assert len((await claim(pool, ids, lease_s=20)).claimed) == len(ids)
+    assert len((await claim(pool, ids, lease_s=20, is_alone=True)).claimed) == len(ids)
     await let_leases_run_out(pool, ids)
     return ids
 

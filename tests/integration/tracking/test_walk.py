@@ -30,6 +30,8 @@ OUTCOMES = [
     DeliveryStatus.AMBIGUOUS,
 ]
 STEPS = 250
+_ALONE = 0.3
+"""How many of the claims are those of quarantine, which may have suspects too."""
 
 
 async def _policy(_tenant: UUID, category: str) -> str:
@@ -64,9 +66,11 @@ class Walk:
 
     async def claim(self) -> None:
         wanted = self.dice.sample(self.ids, min(len(self.ids), 6))
-        answer = await claim(self.pool, wanted, lease_s=60)
+        is_alone = self.dice.random() < _ALONE
+        answer = await claim(self.pool, wanted, lease_s=60, is_alone=is_alone)
         told = [*(one.id for one in answer.claimed), *answer.leased, *answer.ended, *(one for one, _ in answer.not_due)]
-        assert sorted(told) == sorted(wanted)
+        assert sorted([*told, *answer.suspects]) == sorted(wanted)
+        assert not (is_alone and answer.suspects), "who is alone may work suspects"
         for one in answer.claimed:
             assert one.id not in self.live, "two live leases"
             self.live[one.id] = one
@@ -195,7 +199,7 @@ async def _bring_home(walk: Walk) -> None:
         await walk.let_rests_end()
         await walk.sweep()
         await walk.relay()
-        answer = await claim(walk.pool, walk.ids, lease_s=60)
+        answer = await claim(walk.pool, walk.ids, lease_s=60, is_alone=True)
         ours = [*answer.claimed, *walk.live.values()]
         walk.live.clear()
         await finish(walk.pool, [finished(one) for one in ours])
