@@ -6,6 +6,7 @@ from typing import Any
 
 from ops.chaos import (
     broker_trouble,
+    deploy,
     everything,
     mutations,
     poison,
@@ -41,6 +42,8 @@ SCENES: Mapping[str, Scene] = {
     "ambiguous": Scene(provider_trouble.play_ambiguous, "one SMS in twenty is taken, and nobody says so"),
     "poison": Scene(poison.play, "some messages kill every process that works on them; nobody else is buried"),
     "twins": Scene(twins.play, "each request is sent by five twins at once, and is one notification"),
+    "deploy": Scene(deploy.play_deploy, "every process is replaced in turn, and nobody notices"),
+    "leader": Scene(deploy.play_leader, "the leading scheduler falls asleep: for 25 s, or a minute"),
     "soak": Scene(soak.play, "a fault every 20 s, for 2 minutes or 20, and nobody's memory may grow"),
     "mutations": Scene(mutations.play, "each safeguard is taken out in turn, and the tests that hold it must turn red"),
 }

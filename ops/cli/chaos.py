@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 def chaos(
     scene: Annotated[str, typer.Argument(help="Which scene; `list` names them.")] = _USUAL,
     long: Annotated[
-        bool, typer.Option("--long", help="The figures of docs/guarantees.md; a quarter of an hour.")
+        bool, typer.Option("--long/--short", help="The figures of docs/guarantees.md, or those of three minutes.")
     ] = False,
     seed: Annotated[int | None, typer.Option(min=0, help="Draws the plan: the same seed, the same blows.")] = None,
     stack: Annotated[StackChoice, typer.Option(help="private: only real servers will do.")] = StackChoice.AUTO,

@@ -18,7 +18,7 @@ from ops.stack.logs import Follower, as_error
 from ops.stack.parts import Part, StackChoice, Way
 from ops.stack.ports import is_free, prefer
 from ops.stack.reach import check_url
-from ops.stack.roles import Doors, all_roles, choose_doors, simulated_role
+from ops.stack.roles import Doors, all_roles, choose_doors, second_role, simulated_role
 from ops.stack.seed import seed
 from ops.stack.server import Server
 from ops.stack.supervisor import Stage, Supervisor
@@ -51,9 +51,19 @@ class Platform:
     keys: Keys
     supervisor: Supervisor
     say: Callable[[str], None]
+    doors: Doors
     servers: dict[Part, Server] = field(default_factory=dict)
     app_key: str | None = None
+    told: dict[str, str] = field(default_factory=dict)
+    """What the roles were told, as environment variables."""
     run: Run | None = None
+
+    async def double(self, role: str) -> str:
+        """Start a second process of that role, and wait until it is ready; its name."""
+        unit = second_role(role, self.home, self.told, self.doors)
+        await self.supervisor.start(unit, Stage.ROLES, within_s=30.0)
+        self.write_run()
+        return unit.label
 
     def write_run(self) -> None:
         """Tell the world, with the pids of this moment."""
@@ -82,13 +92,13 @@ async def running(
         raise AlreadyRunning(home.read_run())
     home.forget_run()
     _need_room(home)
-    platform = Platform(home, home.keys(), Supervisor(say), say)
-    platform.supervisor.on_change = platform.write_run
     doors = choose_doors(settings, _api_port(settings, port, say))
+    platform = Platform(home, home.keys(), Supervisor(say), say, doors)
+    platform.supervisor.on_change = platform.write_run
     platform.supervisor.open()
     watching: list[asyncio.Task[None]] = []
     try:
-        await _start(platform, settings, choice=choice, doors=doors, detour=detour)
+        await _start(platform, settings, choice=choice, detour=detour)
         platform.write_run()
         watching = [asyncio.create_task(platform.supervisor.watch()), asyncio.create_task(_echo_errors(platform))]
         yield platform
@@ -103,9 +113,8 @@ async def running(
         os.close(lock)
 
 
-async def _start(
-    platform: Platform, settings: Settings, *, choice: StackChoice, doors: Doors, detour: Detour | None
-) -> None:
+async def _start(platform: Platform, settings: Settings, *, choice: StackChoice, detour: Detour | None) -> None:
+    doors = platform.doors
     urls = {
         Part.POSTGRES: _text(settings.database_url),
         Part.REDIS: _text(settings.redis_url),
@@ -113,7 +122,7 @@ async def _start(
     }
     ways = choose(choice, urls)
     secret_key = _text(settings.secret_key) or platform.keys.secret_key
-    env = _own_settings(platform, settings, doors)
+    env = _own_settings(platform, settings)
     is_simulated = not (_text(settings.smtp_url) and _text(settings.sms_url))
     simulated, where = simulated_role(platform.home, env)
     try:
@@ -130,6 +139,7 @@ async def _start(
         env.setdefault("CARILLON_SMS_URL", _text(settings.sms_url) or where["sms_url"])
         if detour is not None:
             env = await detour(env)
+        platform.told = env
         async with asyncio.TaskGroup() as group:
             for role in all_roles(platform.home, env, doors):
                 group.create_task(platform.supervisor.start(role, Stage.ROLES, within_s=30.0))
@@ -199,7 +209,7 @@ async def _republish(platform: Platform) -> None:
         platform.say(f"the broker forgot; {count} envelopes will be published again")
 
 
-def _own_settings(platform: Platform, settings: Settings, doors: Doors) -> dict[str, str]:
+def _own_settings(platform: Platform, settings: Settings) -> dict[str, str]:
     """What `up` decides for the roles; what was set from outside stays."""
     keys = platform.keys
     certificate, private_key = settings.door_certificate, settings.door_private_key
@@ -209,7 +219,7 @@ def _own_settings(platform: Platform, settings: Settings, doors: Doors) -> dict[
     return {
         "CARILLON_SECRET_KEY": _text(settings.secret_key) or keys.secret_key,
         "CARILLON_SMS_CALLBACK_SECRET": _text(settings.sms_callback_secret) or keys.sms_callback_secret,
-        "CARILLON_PUBLIC_URL": doors.api_url if is_public_default else settings.public_url,
+        "CARILLON_PUBLIC_URL": platform.doors.api_url if is_public_default else settings.public_url,
         "CARILLON_DOOR_CERTIFICATE": str(certificate.absolute()),
         "CARILLON_DOOR_PRIVATE_KEY": str(private_key.absolute()),
         "PYTHONUNBUFFERED": "1",

@@ -68,16 +68,28 @@ def all_roles(home: Home, env: Mapping[str, str], doors: Doors) -> list[Unit]:
     return units
 
 
-def api_role(home: Home, env: Mapping[str, str], *, port: int) -> Unit:
+def second_role(role: str, home: Home, env: Mapping[str, str], doors: Doors) -> Unit:
+    """Another process of that role beside the first: APIs share their port, a gateway has its own and another name."""
+    if role == "api":
+        return api_role(home, env, port=doors.api_port, name="api-2")
+    more: dict[str, dict[str, str]] = {
+        "gateway": {"CARILLON_GATEWAY_PORT": str(free_port()), "CARILLON_GATEWAY_NODE": "gateway-2"}
+    }
+    return background_role(role, home, {**env, **more.get(role, {})}, metrics_port=free_port(), name=f"{role}-2")
+
+
+def api_role(home: Home, env: Mapping[str, str], *, port: int, name: str = "api-1") -> Unit:
     """The REST door on `port`."""
     told = {**env, "CARILLON_API_PORT": str(port)}
-    return _role("api", "api-1", home, told, ready=partial(http_answers, port, "/health/ready"))
+    return _role("api", name, home, told, ready=partial(http_answers, port, "/health/ready"))
 
 
-def background_role(role: str, home: Home, env: Mapping[str, str], *, metrics_port: int) -> Unit:
+def background_role(
+    role: str, home: Home, env: Mapping[str, str], *, metrics_port: int, name: str | None = None
+) -> Unit:
     """A role without an API; ready when its metrics can be read."""
     told = {**env, "CARILLON_METRICS_PORT": str(metrics_port)}
-    return _role(role, f"{role}-1", home, told, ready=partial(http_answers, metrics_port, "/metrics"))
+    return _role(role, name or f"{role}-1", home, told, ready=partial(http_answers, metrics_port, "/metrics"))
 
 
 def simulated_role(home: Home, env: Mapping[str, str]) -> tuple[Unit, dict[str, str]]:
