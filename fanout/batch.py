@@ -38,9 +38,12 @@ MAX_WAITING_BULKS = 32
 MAX_PUBLISHING = 2000
 """Deliveries on their way to RabbitMQ; beyond, the relay takes what comes."""
 
-ANSWERED_WITHIN_S = 3.0
-"""A batch that takes longer answers whoever waits that they should come again. Not less: where PostgreSQL is only slow
-each batch would be refused, and committed, and asked for again."""
+LATE_AFTER_S = 0.5
+"""A batch that takes longer makes us ask PostgreSQL whether it is there."""
+
+SILENT_AFTER_S = 1.0
+"""When it has not said so by then, whoever waits is told to come again. One that is only slow says so in time, and is
+waited for: else each of its batches would be refused, and committed, and asked for again."""
 
 PATIENCE_EVERY_S = 0.25
 
@@ -77,6 +80,7 @@ class Batcher:
         self._idle = asyncio.Event()
         self._confirmed: list[UUID] = []
         self._publishing = 0
+        self._asked: asyncio.Task[bool] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._runs: list[asyncio.Task[None]] = []
         self._bulk_slots = asyncio.Semaphore(2)
@@ -91,9 +95,10 @@ class Batcher:
         await self._idle.wait()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=5)
-        for run in self._runs:
-            run.cancel()
-        await asyncio.gather(*self._runs, return_exceptions=True)
+        ends = [*self._runs, *([self._asked] if self._asked is not None else [])]
+        for each in ends:
+            each.cancel()
+        await asyncio.gather(*ends, return_exceptions=True)
         with contextlib.suppress(CarillonError):
             await self._flush_confirmed()
 
@@ -225,13 +230,31 @@ class Batcher:
 
     async def _lose_patience(self) -> None:
         """While PostgreSQL says nothing: answer whoever waits, in a batch or for one. What comes of a batch comes."""
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(PATIENCE_EVERY_S)
-            late = [cases for begun_s, cases in self._begun.values() if loop.time() - begun_s > ANSWERED_WITHIN_S]
-            if late:
-                silent = Unavailable("PostgreSQL", f"no answer for {ANSWERED_WITHIN_S:g} s", retry_after_s=1)
-                _refuse_all([*chain.from_iterable(late), *self._line.dissolve()], silent)
+            if self._is_late() and not await self._is_there():
+                silent = Unavailable("PostgreSQL", f"no answer for {SILENT_AFTER_S:g} s", retry_after_s=1)
+                begun = chain.from_iterable(cases for _, cases in self._begun.values())
+                _refuse_all([*begun, *self._line.dissolve()], silent)
+
+    def _is_late(self) -> bool:
+        now_s = asyncio.get_running_loop().time()
+        return any(now_s - begun_s > LATE_AFTER_S for begun_s, _ in self._begun.values())
+
+    async def _is_there(self) -> bool:
+        """Whether PostgreSQL answers the least question in time; what it still owes an answer to is not asked anew."""
+        if self._asked is None or self._asked.done():
+            self._asked = asyncio.create_task(self._ask())
+        await asyncio.wait([self._asked], timeout=SILENT_AFTER_S)
+        return self._asked.done() and self._asked.result()
+
+    async def _ask(self) -> bool:
+        try:
+            async with borrow(self._intake.pool) as conn:
+                await conn.execute("SELECT 1")
+        except Unavailable:
+            return False
+        return True
 
     async def _flush_confirmed(self) -> None:
         while confirmed := self._confirmed[:MAX_BATCH]:

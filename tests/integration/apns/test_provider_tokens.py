@@ -1,4 +1,4 @@
-"""Provider tokens that must not open the door (RELIABILITY 5.2, 33 to 39), and those that must."""
+"""Provider tokens that must not open the door, and those that must."""
 
 import base64
 import hashlib

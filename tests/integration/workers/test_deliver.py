@@ -1,4 +1,4 @@
-"""Delivering: every outcome of a provider leads where DESIGN says, and no message outlives its work."""
+"""Delivering: every outcome of a provider leads where it must, and no message outlives its work."""
 
 import asyncio
 import time
