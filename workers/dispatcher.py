@@ -1,8 +1,7 @@
 """The dispatcher of one channel: hands free slots to lanes that have work, claims so many deliveries, sends at once.
 
-Slots first, then the claim: what is claimed has a slot, or one that is free by then (`workers.ahead`), so its provider
-call begins within milliseconds of the claim's look at preferences. It decides nothing about outcomes; the finisher
-writes them down.
+Slots first, then the claim: what is claimed has a slot, so its provider call begins within milliseconds of the
+claim's look at preferences. It decides nothing about outcomes; the finisher writes them down.
 """
 
 import asyncio
@@ -19,7 +18,6 @@ from domain.notification import Mode
 from plumbing import metrics
 from plumbing.failpoints import Failpoint, reach
 from tracking.claim import Claim, claim
-from workers.ahead import Ahead
 from workers.aside import set_aside
 from workers.backoff import PARKING_LEVEL
 from workers.crew import Crew
@@ -57,8 +55,6 @@ class Dispatcher:
         self._crew = crew
         self._finisher = finisher
         self._slots = Slots(slots)
-        self._ahead = Ahead(slots)
-        self._calls = asyncio.Semaphore(slots)
         self._lanes: Mapping[Priority, TenantTurns[Piece]] = {priority: TenantTurns() for priority in Priority}
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -130,10 +126,8 @@ class Dispatcher:
             at_most = room
         if self._is_on_trial:
             at_most = 0 if self._slots.free < self._slots.total else min(at_most, 1)
-        if self.channel is not Channel.PUSH:
-            self._slots.ahead = self._ahead.count
         granted = self._slots.grant({priority: len(line) for priority, line in self._lanes.items()}, at_most=at_most)
-        self._slots_busy.set(self._slots.total - max(self._slots.free, 0))
+        self._slots_busy.set(self._slots.total - self._slots.free)
         return [(priority, piece) for priority, count in granted.items() for piece in self._lanes[priority].take(count)]
 
     async def _turn(self, pieces: list[tuple[Priority, Piece]]) -> None:
@@ -155,7 +149,6 @@ class Dispatcher:
         except BaseException:
             self._return(pieces)
             raise
-        self._ahead.claim_took(asyncio.get_running_loop().time() - claimed_s)
         metrics.CLAIM_BATCH_SIZE.observe(len(copies))
         if answer.claimed:
             reach(Failpoint.WORKER_AFTER_CLAIM)
@@ -204,7 +197,7 @@ class Dispatcher:
 
     async def _send(self, work: Work) -> None:
         try:
-            ended, outcome = await send(self._crew, work, self._calls)
+            ended, outcome = await send(self._crew, work)
         finally:
             # the slot is of the lane that brought it, whatever the row says
             self._slots.release(work.pieces[0].parcel.envelope.lane.priority)
@@ -214,8 +207,6 @@ class Dispatcher:
             self._is_on_trial = True
         elif not isinstance(outcome, NotSent) and work.claimed.mode is not Mode.TEST:
             self._is_on_trial = False  # what a test key sent says nothing of the provider
-            if ended.ending.finished is not None:
-                self._ahead.call_took(ended.ending.finished.duration_ms / 1000)
         self._finisher.add(ended)
 
     async def _send_together(self, works: list[Work]) -> None:

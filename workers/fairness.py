@@ -28,14 +28,12 @@ class Slots:
 
     def __init__(self, slots: int) -> None:
         self.total = slots
-        self.ahead = 0
-        """Granted beyond them: so many will be free again before what is granted now can begin."""
         self.busy = dict.fromkeys(Priority, 0)
         self._credit = dict.fromkeys(Priority, 0)
 
     @property
     def free(self) -> int:
-        """Slots that nobody holds; fewer than none where some are granted ahead."""
+        """Slots that nobody holds."""
         return self.total - sum(self.busy.values())
 
     def grant(self, waiting: Mapping[Priority, int], *, at_most: int | None = None) -> dict[Priority, int]:
@@ -45,16 +43,13 @@ class Slots:
         and pays the sum. One that has no work, or stands at its cap, earns nothing.
         """
         granted: dict[Priority, int] = {}
-        room = self.free + self.ahead
-        most = room if at_most is None else min(room, at_most)
+        most = self.free if at_most is None else min(self.free, at_most)
         alone = [p for p, count in waiting.items() if count > 0 and self._has_room(p)]
         if len(alone) == 1:  # it would get every turn, and pay what it earns
             [chosen] = alone
-            count = min(most, waiting[chosen], cap(chosen, self.total + self.ahead) - self.busy[chosen])
-            if count <= 0:
-                return {}
+            count = min(most, waiting[chosen], cap(chosen, self.total) - self.busy[chosen])
             self.busy[chosen] += count
-            return {chosen: count}
+            return {chosen: count} if count > 0 else {}
         for _ in range(most):
             able = [p for p in Priority if waiting.get(p, 0) > granted.get(p, 0) and self._has_room(p)]
             if not able:
@@ -69,7 +64,7 @@ class Slots:
         self.busy[priority] -= count
 
     def _has_room(self, priority: Priority) -> bool:
-        return self.busy[priority] < cap(priority, self.total + self.ahead)
+        return self.busy[priority] < cap(priority, self.total)
 
     def _next(self, able: list[Priority]) -> Priority:
         for priority in able:

@@ -5,7 +5,6 @@ It writes nothing: the finisher does.
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -31,7 +30,6 @@ from workers.parcels import Piece
 FRESH_S = 0.8
 """A claim's look at preferences counts for so long: an opt-out stops every provider call from 1 s after its commit."""
 
-NO_WAIT = nullcontext()
 _TOO_LATE = NotSent(Reason.TOO_LATE, "the claim was too old to be relied on")
 
 log = structlog.get_logger(__name__)
@@ -46,15 +44,12 @@ class Work:
     claimed_s: float
 
 
-async def send(crew: Crew, work: Work, slot: AbstractAsyncContextManager[Any] = NO_WAIT) -> tuple[Ended, Outcome]:
-    """Make one attempt at a delivery, the call inside of `slot`; how it ended. Raises nothing but CancelledError."""
+async def send(crew: Crew, work: Work) -> tuple[Ended, Outcome]:
+    """Make one attempt at a delivery; how it ended. Raises nothing but CancelledError."""
+    begun_at, begun_s = crew.clock(), asyncio.get_running_loop().time()
     composed = await _compose(crew, work.claimed)
-    async with slot:
-        begun_at, begun_s = crew.clock(), asyncio.get_running_loop().time()
-        if isinstance(composed, Outgoing) and (hold := crew.holds.over(work.claimed)) is not None:
-            composed = _held(hold)
-        outcome = (await _call(crew, [work], [composed]))[0] if isinstance(composed, Outgoing) else composed
-        duration_ms = (asyncio.get_running_loop().time() - begun_s) * 1000
+    outcome = (await _call(crew, [work], [composed]))[0] if isinstance(composed, Outgoing) else composed
+    duration_ms = (asyncio.get_running_loop().time() - begun_s) * 1000
     ended = await _conclude(crew, work, Attempt(work.claimed, outcome, begun_at, duration_ms))
     return ended, outcome
 

@@ -45,9 +45,6 @@ class ScriptedChannels:
         self.delay_s = 0.0
         self.gate: asyncio.Event | None = None
         self.in_flight = 0
-        self.most_in_flight = 0
-        self.composed = 0
-        self.most_waiting = 0
 
     def timeout_s(self, channel: Channel) -> float:
         return 5.0
@@ -64,7 +61,6 @@ class ScriptedChannels:
     async def _send_one(self, outgoing: Outgoing) -> Outcome:
         self.calls.append((outgoing.id, time.time()))
         self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             if self.gate is not None:
                 await self.gate.wait()
@@ -74,12 +70,6 @@ class ScriptedChannels:
             self.in_flight -= 1
         script = self.scripts[outgoing.id]
         return script.popleft() if script else Sent("scripted", f"p-{outgoing.id}", "250 OK", 1.0)
-
-    async def compose(self, claimed: Claimed) -> Outgoing:
-        """Words for one; notes how many have theirs already and wait for a slot."""
-        self.most_waiting = max(self.most_waiting, self.composed - len(self.calls))
-        self.composed += 1
-        return await outgoing(claimed)
 
     def count(self, delivery: UUID) -> int:
         """How many calls were made for a delivery."""
@@ -144,7 +134,7 @@ class Stage:
             pool=self.pool,
             publisher=self.publisher,
             sending=self.channels,
-            compose=self.channels.compose,
+            compose=outgoing,
             rejudge=rejudge,
             may_repeat=may_repeat,
             suppress=suppress,

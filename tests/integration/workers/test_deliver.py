@@ -193,19 +193,6 @@ async def test_after_an_opt_out_no_provider_call_begins_later_than_a_second(stag
     assert max(at for _, at in stage.channels.calls) - opted_out_at < 1.0
 
 
-async def test_what_is_claimed_ahead_begins_when_a_slot_is_free(stage: Stage, tenant: UUID) -> None:
-    made = records(await person(stage.pool, tenant), 200, priority=Priority.HIGH)
-    stage.channels.delay_s = 0.001
-
-    async with stage.worker(slots={Channel.EMAIL: 4}):
-        for one in await stage.accept(made):
-            await stage.reaches(one, DeliveryStatus.SENT)
-
-    assert stage.channels.most_waiting > 0, "nothing was claimed ahead: this test shows nothing"
-    assert stage.channels.most_in_flight == 4
-    assert len(stage.channels.calls) == len(made.deliveries)
-
-
 async def test_what_passes_a_second_judgement_is_sent(stage: Stage, tenant: UUID) -> None:
     who = await person(stage.pool, tenant)
     made = records(who, 5)

@@ -56,20 +56,6 @@ def test_no_more_is_granted_than_there_is_work_or_room() -> None:
     assert slots.free == 0
 
 
-def test_what_is_granted_ahead_comes_on_top_and_is_paid_back() -> None:
-    slots = Slots(C)
-    slots.ahead = 8
-
-    assert slots.grant({Priority.HIGH: 1000}) == {Priority.HIGH: 40}
-    assert slots.free == -8
-    slots.ahead = 0
-    slots.release(Priority.HIGH, 5)
-    assert slots.grant({Priority.HIGH: 1000}) == {}
-    assert slots.grant(ENDLESS) == {}
-    slots.release(Priority.HIGH, 5)
-    assert slots.grant({Priority.HIGH: 1000}) == {Priority.HIGH: 2}
-
-
 @given(
     waiting=st.lists(st.dictionaries(st.sampled_from(Priority), st.integers(0, 50)), min_size=1, max_size=40),
     total=st.integers(1, 64),
