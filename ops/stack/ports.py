@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-import random
+import secrets
 import socket
 from pathlib import Path
 from tempfile import gettempdir
@@ -24,9 +24,12 @@ def is_free(port: int, host: str = HOST) -> bool:
 
 
 def free_port() -> int:
-    """A port that was free a moment ago, at random, so that two stacks starting together rarely meet."""
+    """A port that was free a moment ago, at random, so that two stacks starting together rarely meet.
+
+    By the kernel's dice: those of `random` fall alike where tests have sown them alike.
+    """
     for _ in range(200):
-        port = random.choice(_RANGE)
+        port = secrets.choice(_RANGE)
         if is_free(port):
             return port
     raise OSError(f"no free port on {HOST} between {_RANGE.start} and {_RANGE.stop}")
