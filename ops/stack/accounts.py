@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import mkdtemp
 
 from ops.stack.parts import NotStarted
 
@@ -61,13 +62,11 @@ def lent_folder(wanted: Path, account: Account | None) -> Path:
     if not wanted.is_symlink() and may_pass(wanted.parent):
         wanted.mkdir(mode=0o700, exist_ok=True)
     else:
-        # The symlink may have been copied along with the checkout: each checkout's name is its own.
-        mark = blake2b(str(wanted.absolute()).encode(), digest_size=6).hexdigest()
-        place = _first_usable() / f"carillon-{mark}"
-        place.mkdir(mode=0o700, exist_ok=True)
-        if wanted.is_symlink():
-            wanted.unlink()
-        wanted.symlink_to(place, target_is_directory=True)
+        # A link may have been copied along with the checkout, and a folder that is new must not meet old data.
+        mark = f"carillon-{blake2b(str(wanted.absolute()).encode(), digest_size=6).hexdigest()}"
+        if not (wanted.is_symlink() and wanted.is_dir() and wanted.resolve().name.startswith(mark)):
+            wanted.unlink(missing_ok=True)
+            wanted.symlink_to(mkdtemp(prefix=f"{mark}-", dir=_first_usable()), target_is_directory=True)
     os.chown(wanted, account.uid, account.gid)
     return wanted.resolve()
 
